@@ -1,0 +1,1 @@
+"""The HTTP face: the inference endpoint, admin routes and middleware."""

@@ -1,0 +1,1 @@
+"""The one life of a request: admit, plan, cache, call, settle."""
