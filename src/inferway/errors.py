@@ -131,7 +131,12 @@ class UpstreamError(GatewayError):
 
 
 class ProviderRefused(UpstreamError):
-    """The provider says the request itself is bad: the caller's to mend."""
+    """The provider says the request itself is bad: the caller's to mend.
+
+    `parameter` is the common name of a sampling parameter that the provider says this model does not take, if it says so.
+    """
+
+    parameter: str | None = None
 
     status = 400
     type = "BadRequestError"
