@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Resolves the locks anew: for every supported Python and platform, with hashes, without the address of any index.
+# Pins stay as they are unless an input asks for more; `UPGRADE=--upgrade` moves everything to the newest.
+# The product is resolved first and binds the tests, so that a test tool never holds a product package back.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+lock() {
+    local output="requirements/$1.txt"
+    shift
+    "${UV:-uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --custom-compile-command "make lock" ${UPGRADE:-} "$@" pyproject.toml requirements/build.in --output-file "$output"
+    echo "$output: $(grep -c '==' "$output") packages"
+}
+
+lock core
+lock product --extra local --constraint requirements/core.txt
+lock test --extra local --extra vertex --constraint requirements/product.txt requirements/test.in
