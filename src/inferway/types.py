@@ -130,6 +130,7 @@ class Parameters(Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] | None = None
     seed: int | None = None
     schema: dict[str, Any] | bool | None = None
+    system: str | None = None
     tools: tuple[Tool, ...] | None = None
     tool_choice: ToolChoice | None = None
     reasoning_effort: str | None = None

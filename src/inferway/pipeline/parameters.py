@@ -1,0 +1,87 @@
+"""The `parameters` of a call: common names typed, unknown ones kept by name so that nothing is lost quietly."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from inferway.errors import BadRequest, InvalidShape
+from inferway.pipeline.shape import shape_error
+from inferway.types import Parameters, Tool, ToolChoice
+
+Positive = Annotated[int, Meta(ge=1)]
+
+_TYPES: dict[str, Any] = {
+    "temperature": Annotated[float, Meta(ge=0)],
+    "max_tokens": Positive,
+    "top_p": Annotated[float, Meta(ge=0, le=1)],
+    "stop": str | Annotated[tuple[str, ...], Meta(max_length=64)],
+    "seed": int,
+    "schema": dict[str, Any] | bool,
+    "system": str,
+    "tools": Annotated[tuple[Tool, ...], Meta(max_length=512)],
+    "tool_choice": ToolChoice,
+    "reasoning_effort": str,
+    "dimensions": Positive,
+    "task_type": str,
+    "language": str,
+    "prompt": str,
+    "response_format": str,
+    "timeout_s": Annotated[float, Meta(gt=0)],
+    "strict": bool,
+    "repair": bool,
+    "extra": dict[str, Any],
+}
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in _TYPES.items()
+}
+
+
+def read_parameters(raw: dict[str, msgspec.Raw]) -> Parameters:
+    """Read the parameters object; a null is a parameter that was not given.
+
+    Raises `InvalidShape` for a wrong type or a value that no target takes, with its place in the body.
+    """
+    if not raw:
+        return _NONE
+    given: dict[str, Any] = {}
+    unknown: list[str] = []
+    for name, value in raw.items():
+        if name not in _decoders:
+            unknown.append(name[:64])
+        elif bytes(value) != b"null":
+            given[name] = _read(name, value)
+    stop = given.get("stop")
+    if stop is not None:
+        given["stop"] = (stop,) if isinstance(stop, str) else stop
+    return Parameters(**given, unknown=tuple(unknown))
+
+
+_NONE = Parameters()
+
+
+def _read(name: str, value: msgspec.Raw) -> Any:  # noqa: ANN401 - the type is the parameter's own
+    try:
+        return _decoders[name].decode(value)
+    except msgspec.ValidationError as error:
+        raise shape_error(error, ("body", "parameters", name)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+
+
+def require_tools(parameters: Parameters) -> None:
+    """A tool choice must have a tool to choose.
+
+    Raises `InvalidShape` when `tool_choice` names a tool that is not in `tools`, or asks for one when there are none.
+    """
+    choice = parameters.tool_choice
+    if choice is None or choice in ("auto", "none"):
+        return
+    names = {tool.name for tool in parameters.tools or ()}
+    if isinstance(choice, str):
+        if not names:
+            raise InvalidShape.at(["body", "parameters", "tool_choice"], "value_error", "there are no tools")
+    elif choice.name not in names:
+        raise InvalidShape.at(
+            ["body", "parameters", "tool_choice", "name"], "value_error", "no such tool in parameters.tools"
+        )

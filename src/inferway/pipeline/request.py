@@ -1,0 +1,145 @@
+"""The body of an inference call: bytes in, one checked value out."""
+
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from inferway.errors import BadRequest, InvalidShape
+from inferway.pipeline.inputs import Inputs, read_inputs
+from inferway.pipeline.parameters import read_parameters
+from inferway.pipeline.shape import shape_error
+from inferway.types import Parameters
+
+MAX_DEPTH = 64
+"""How deep arrays and objects may nest in a body."""
+
+
+class Fallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another target, tried when those before it fail retryably."""
+
+    provider: Annotated[str, Meta(min_length=1)]
+    model: Annotated[str, Meta(min_length=1)]
+
+
+class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The JSON object of `POST /v1/inference`, as it is on the wire."""
+
+    inputs: dict[str, msgspec.Raw]
+    provider: str | None = None
+    model: Annotated[str, Meta(min_length=1)] | None = None
+    inference_name: str | None = None
+    feature_uri: str | None = None
+    parameters: dict[str, msgspec.Raw] | None = None
+    enable_semantic_cache: bool = False
+    cache_delta: Annotated[float, Meta(ge=0, le=1)] | None = None
+    stream: bool = False
+    fallbacks: tuple[Fallback, ...] = ()
+    dry_run: bool = False
+
+
+class InferenceRequest(Struct, frozen=True, kw_only=True):
+    """A checked call: who should serve it, what it is about, and how."""
+
+    provider: str | None
+    model: str | None
+    inference_name: str | None
+    feature_uri: str | None
+    inputs: Inputs
+    parameters: Parameters
+    enable_semantic_cache: bool
+    cache_delta: float | None
+    stream: bool
+    fallbacks: tuple[Fallback, ...]
+    dry_run: bool
+
+
+_decoder = msgspec.json.Decoder(Body)
+_ACCEPTED = ", ".join(Body.__struct_fields__)
+
+
+def read_request(body: bytes) -> InferenceRequest:
+    """Read a body.
+
+    Raises `BadRequest` (400) when the bytes are not JSON or nest deeper than 64, `InvalidShape` (422) when they do not have the contract's
+    shape, `BadRequest` when inputs contradict one another.
+    """
+    decoded = _decode(body)
+    _require_one_address(decoded)
+    parameters = read_parameters(decoded.parameters or {})
+    inputs = read_inputs(decoded.inputs, plugin=decoded.provider is None)
+    return InferenceRequest(
+        provider=decoded.provider,
+        model=decoded.model,
+        inference_name=decoded.inference_name,
+        feature_uri=decoded.feature_uri,
+        inputs=inputs,
+        parameters=parameters,
+        enable_semantic_cache=decoded.enable_semantic_cache,
+        cache_delta=decoded.cache_delta,
+        stream=decoded.stream,
+        fallbacks=decoded.fallbacks,
+        dry_run=decoded.dry_run,
+    )
+
+
+def _decode(body: bytes) -> Body:
+    try:
+        decoded = _decoder.decode(body)
+        if not body.isascii():
+            body.decode("utf-8")  # values that are read later, or never, must be text all the same
+    except msgspec.ValidationError as error:
+        _require_json(body)
+        raise shape_error(error, ("body",), _ACCEPTED) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+    except RecursionError:
+        raise _too_deep() from None
+    _require_shallow(body)
+    return decoded
+
+
+def _require_json(body: bytes) -> None:
+    """A body of the wrong shape may also be broken further on; then it is no JSON, and that comes first."""
+    try:
+        msgspec.json.decode(body)
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+    _require_shallow(body)
+
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _require_shallow(body: bytes) -> None:
+    """Refuse nesting deeper than 64; `body` is valid JSON. Costs nothing for a body with few brackets."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise _too_deep()
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest(f"the body nests deeper than {MAX_DEPTH} levels", code="too_deep")
+
+
+def _require_one_address(body: Body) -> None:
+    given = [name for name in ("inference_name", "feature_uri") if getattr(body, name) is not None]
+    if body.provider is not None or body.model is not None:
+        given.append("provider+model")
+    if len(given) != 1:
+        found = " and ".join(given) if given else "none"
+        message = f"give exactly one of provider+model, inference_name or feature_uri; found {found}"
+        raise InvalidShape.at(["body"], "addressing", message)
+    for name, other in (("provider", "model"), ("model", "provider")):
+        if getattr(body, name) is not None and getattr(body, other) is None:
+            raise InvalidShape.at(["body", other], "missing", f"{other} is required with {name}")
