@@ -1,0 +1,38 @@
+"""The settings: one frozen value, read once from defaults, a TOML file, the environment and the command line."""
+
+from inferway.settings.fields import Description, describe
+from inferway.settings.sources import load
+from inferway.settings.values import (
+    AccessSettings,
+    CallSettings,
+    ClientSettings,
+    JournalSettings,
+    LocalSettings,
+    LogSettings,
+    MediaSettings,
+    PriceSettings,
+    ProviderSettings,
+    Secret,
+    ServerSettings,
+    Settings,
+    SettingsError,
+)
+
+__all__ = [
+    "AccessSettings",
+    "CallSettings",
+    "ClientSettings",
+    "Description",
+    "JournalSettings",
+    "LocalSettings",
+    "LogSettings",
+    "MediaSettings",
+    "PriceSettings",
+    "ProviderSettings",
+    "Secret",
+    "ServerSettings",
+    "Settings",
+    "SettingsError",
+    "describe",
+    "load",
+]

@@ -1,0 +1,382 @@
+"""The settings as values: one frozen struct per section, each field with its bounds and what it means."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+_MIB = 1024 * 1024
+_Usd = Annotated[float, Meta(ge=0, le=1e6)]
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_NOT_IN_URL = re.compile(r"[\s\\?#@]")
+
+
+def check_base_url(name: str, url: str | None) -> None:
+    """Raises ValueError unless `url` is None or an http(s) address without user, query and fragment."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or _NOT_IN_URL.search(url):
+        raise ValueError(f"{name}: expected an address like https://host/v1, without user, query or fragment")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message is one line that says where it stands and what to do."""
+
+
+class Secret:
+    """A text that never shows itself: its repr, str and format are masked, `reveal()` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the request that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True):
+    """`[server]`: the listening side."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")] = (
+        8080
+    )
+    workers: Annotated[int, Meta(ge=1, le=64, description="Worker processes.")] = 1
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Host names a request may be addressed to (`*.example.com` allowed); empty for any."
+        ),
+    ] = ()
+    body_max_mb: Annotated[
+        int, Meta(ge=1, le=1024, description="Largest request body, in MB of 1,048,576 bytes.")
+    ] = 32
+    headers_max: Annotated[int, Meta(ge=10, le=1000, description="Most header lines in one request.")] = 100
+    header_max_kb: Annotated[int, Meta(ge=4, le=256, description="Largest header block, in KB.")] = 32
+    header_timeout_s: Annotated[float, Meta(gt=0, le=300, description="Seconds to receive all headers.")] = (
+        10.0
+    )
+    body_timeout_s: Annotated[float, Meta(gt=0, le=3600, description="Seconds to receive a whole body.")] = (
+        30.0
+    )
+    keepalive_timeout_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds an idle connection is kept.")
+    ] = 5.0
+    stop_wait_s: Annotated[
+        float,
+        Meta(ge=0, le=300, description="Seconds to go on accepting after a stop signal, not ready already."),
+    ] = 5.0
+    stop_grace_s: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds that running calls get to finish after that.")
+    ] = 25.0
+
+
+class CallSettings(Struct, frozen=True, kw_only=True):
+    """`[calls]`: the life of one call."""
+
+    timeout_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Total deadline of a call; a caller may ask for less.")
+    ] = 120.0
+    connect_timeout_s: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds to connect to a provider, TLS included.")
+    ] = 5.0
+    attempts: Annotated[
+        int, Meta(ge=1, le=10, description="Most upstream attempts of one call, the first included.")
+    ] = 3
+    prompt_concurrency: Annotated[
+        int, Meta(ge=1, le=256, description="Prompts of one call that run side by side.")
+    ] = 8
+    prompts_max: Annotated[int, Meta(ge=1, le=100_000, description="Most prompts in one call.")] = 256
+    texts_max: Annotated[int, Meta(ge=1, le=1_000_000, description="Most texts in one embedding call.")] = (
+        10_000
+    )
+    answer_max_mb: Annotated[
+        int, Meta(ge=1, le=1024, description="Largest answer read from a provider, in MB.")
+    ] = 64
+
+
+class ProviderSettings(Struct, frozen=True, kw_only=True):
+    """`[providers.NAME]`: one provider. `openai`, `anthropic` and `google` exist without a table."""
+
+    kind: Annotated[
+        Literal["openai", "anthropic", "google", "openai_compatible", "fake"],
+        Meta(
+            description="The wire it speaks. A name of your own is `openai_compatible` unless it says otherwise."
+        ),
+    ] = "openai_compatible"
+    enabled: Annotated[
+        bool, Meta(description="Whether it may be called; `fake` is off unless this is true.")
+    ] = True
+    base_url: Annotated[
+        str | None,
+        Meta(
+            description="Where it lives; with the version for OpenAI-like wires (`https://host/v1`), without it elsewhere."
+        ),
+    ] = None
+    api_key: Annotated[Secret | None, Meta(description="Its key.")] = None
+    api_key_env: Annotated[
+        str | None,
+        Meta(description="Name of the environment variable that holds its key, instead of `api_key`."),
+    ] = None
+    auth_token: Annotated[
+        Secret | None,
+        Meta(description="A bearer token instead of a key (Anthropic, Vertex AI access tokens)."),
+    ] = None
+    headers: Annotated[
+        dict[str, Secret],
+        Meta(description="Headers added to each request; their values are treated as secrets."),
+    ] = {}
+    api_version: Annotated[
+        str | None, Meta(description="Version of the wire (Google: `v1beta`; Anthropic: a date).")
+    ] = None
+    organization: Annotated[str | None, Meta(description="OpenAI organization id.")] = None
+    project: Annotated[str | None, Meta(description="OpenAI project id, or Google Cloud project.")] = None
+    location: Annotated[str | None, Meta(description="Google Cloud location, such as us-central1.")] = None
+    vertex_base_url: Annotated[str | None, Meta(description="Vertex AI's address, if not Google's own.")] = (
+        None
+    )
+    credentials_file: Annotated[
+        str | None, Meta(description="Google service-account file (JSON) for Vertex AI.")
+    ] = None
+    use_vertex: Annotated[bool, Meta(description="Send all Google calls to Vertex AI.")] = False
+    pass_media_urls: Annotated[
+        bool, Meta(description="Hand media URLs to the provider to fetch instead of fetching them here.")
+    ] = False
+    quirks: Annotated[
+        dict[str, Any], Meta(description="Known differences of an OpenAI-compatible server, by name.")
+    ] = {}
+    options: Annotated[
+        dict[str, Any], Meta(description="Switches of the kind, such as the fake's latency.")
+    ] = {}
+
+    def __post_init__(self) -> None:
+        for name in ("base_url", "vertex_base_url"):
+            check_base_url(name, getattr(self, name))
+        for header, value in self.headers.items():
+            if not _HEADER_NAME.fullmatch(header) or not _HEADER_VALUE.fullmatch(value.reveal()):
+                raise ValueError(f"headers: {header!r} is not a header that can be sent")
+
+
+class LocalSettings(Struct, frozen=True, kw_only=True):
+    """`[local]`: the embedded models."""
+
+    enabled: Annotated[bool, Meta(description="Whether the provider `local` exists.")] = True
+    models_dir: Annotated[
+        str | None, Meta(description="Folder of the model files; by default `models` in the data folder.")
+    ] = None
+    pull_defaults: Annotated[
+        bool, Meta(description="Fetch the default models (about 200 MB) in the background at start.")
+    ] = True
+    memory_mb: Annotated[
+        int, Meta(ge=128, le=1_048_576, description="Memory that all loaded models together may take, in MB.")
+    ] = 2048
+    cold_wait_s: Annotated[
+        float,
+        Meta(ge=0, le=600, description="Seconds a call waits for a model to load before it gets a 503."),
+    ] = 25.0
+    idle_s: Annotated[
+        float, Meta(ge=1, le=604_800, description="Seconds without a call after which a model is unloaded.")
+    ] = 900.0
+    threads: Annotated[int, Meta(ge=0, le=256, description="Threads of an engine; 0 for one per core.")] = 0
+    python: Annotated[
+        str | None, Meta(description="Interpreter that runs the engines; by default this one.")
+    ] = None
+
+
+class MediaSettings(Struct, frozen=True, kw_only=True):
+    """`[media]`: what may be fetched from the URLs in inputs, field for field what the guarded fetcher takes."""
+
+    allow_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="`name` or `name:port` that may have a private address."),
+    ] = ()
+    allow_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Private networks (10.1.0.0/16) that may be fetched from."),
+    ] = ()
+    deny_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks never fetched from, such as your own public ones."),
+    ] = ()
+    allow_ports: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=65535)], ...], Meta(description="Ports that a URL may name.")
+    ] = (80, 443)
+    max_redirects: Annotated[
+        int, Meta(ge=0, le=20, description="Redirects that are followed; each is judged again.")
+    ] = 3
+    deadline_s: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds for one fetch, redirects included.")
+    ] = 20.0
+    connect_timeout_s: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds to look up and connect to one host.")
+    ] = 1.5
+    max_image_bytes: Annotated[
+        int, Meta(ge=1, le=1_000_000_000_000, description="Largest image, in bytes.")
+    ] = 25 * _MIB
+    max_audio_bytes: Annotated[
+        int, Meta(ge=1, le=1_000_000_000_000, description="Largest recording, in bytes.")
+    ] = 200 * _MIB
+    max_video_bytes: Annotated[
+        int, Meta(ge=1, le=1_000_000_000_000, description="Largest video, in bytes.")
+    ] = 200 * _MIB
+    max_document_bytes: Annotated[
+        int, Meta(ge=1, le=1_000_000_000_000, description="Largest document, in bytes.")
+    ] = 25 * _MIB
+    max_pixels: Annotated[
+        int, Meta(ge=1, le=10_000_000_000, description="Most pixels (width times height) of an image.")
+    ] = 100_000_000
+    max_concurrent: Annotated[
+        int, Meta(ge=1, le=100_000, description="Fetches under way at once in one worker; further ones wait.")
+    ] = 32
+    max_buffered_bytes: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000_000_000, description="Bytes of unfinished fetches held by one worker."),
+    ] = 1024 * _MIB
+    max_items: Annotated[int, Meta(ge=1, le=10_000, description="Pieces of media in one call.")] = 20
+    pass_urls: Annotated[
+        bool, Meta(description="Hand URLs to the providers that take them, to be fetched there.")
+    ] = False
+    ca_file: Annotated[
+        str | None, Meta(description="Certificate authorities (PEM) to trust instead of the system's.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        for network in (*self.allow_networks, *self.deny_networks):
+            ipaddress.ip_network(network)
+
+
+class AccessSettings(Struct, frozen=True, kw_only=True):
+    """`[access]`: how keys are looked up."""
+
+    cached_keys: Annotated[
+        int, Meta(ge=16, le=10_000_000, description="Keys kept in memory by a worker.")
+    ] = 10_000
+    refresh_s: Annotated[
+        float, Meta(gt=0, le=5, description="Seconds between looks for changes made by other processes.")
+    ] = 1.0
+    outage_grace_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="Seconds a known key goes on working while the database is away."),
+    ] = 900.0
+
+
+class JournalSettings(Struct, frozen=True, kw_only=True):
+    """`[journal]`: where usage is written before an answer leaves."""
+
+    durability: Annotated[
+        Literal["process", "power"],
+        Meta(
+            description="`process` survives a killed process; `power` waits for the disk too (group fsync)."
+        ),
+    ] = "process"
+    file_mb: Annotated[
+        int, Meta(ge=1, le=1024, description="Size at which a journal file is rotated, in MB.")
+    ] = 16
+    drain_s: Annotated[
+        float, Meta(gt=0, le=60, description="Seconds between moves of settled records to the database.")
+    ] = 1.0
+    backlog_max_mb: Annotated[
+        int,
+        Meta(
+            ge=8,
+            le=1_048_576,
+            description="Undrained records a worker may hold, in MB; above it calls get a 503.",
+        ),
+    ] = 1024
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """`[log]`: what is written to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written.")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="Lines for people or for machines.")] = "text"
+
+
+class PriceSettings(Struct, frozen=True, kw_only=True):
+    """`[prices."provider/model"]`: your own price, in US dollars per million tokens unless said otherwise."""
+
+    input: Annotated[_Usd | None, Meta(description="Input tokens, per million.")] = None
+    output: Annotated[_Usd | None, Meta(description="Output tokens, reasoning included, per million.")] = None
+    cached_read: Annotated[
+        float | None,
+        Meta(ge=0, le=1e6, description="Input tokens read from the provider's cache, per million."),
+    ] = None
+    cache_write: Annotated[
+        float | None,
+        Meta(ge=0, le=1e6, description="Input tokens written to the provider's cache, per million."),
+    ] = None
+    audio_input: Annotated[_Usd | None, Meta(description="Audio input tokens, per million.")] = None
+    audio_minute: Annotated[_Usd | None, Meta(description="Audio billed by time, per minute.")] = None
+    image: Annotated[_Usd | None, Meta(description="Each image.")] = None
+    request: Annotated[_Usd | None, Meta(description="Each call.")] = None
+
+
+class ClientSettings(Struct, frozen=True, kw_only=True):
+    """`[client]`: what the command line uses to call a server."""
+
+    url: Annotated[
+        str | None,
+        Meta(description="The server to call; by default the one on this machine (INFERWAY_URL too)."),
+    ] = None
+    api_key: Annotated[
+        Secret | None,
+        Meta(description="The key to call it with; by default the data folder's (INFERWAY_API_KEY too)."),
+    ] = None
+    namespace: Annotated[
+        str | None, Meta(description="The namespace to call it in (INFERWAY_NAMESPACE too).")
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_base_url("url", self.url)
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set. `config_file` is the file that was read, if there was one."""
+
+    data_dir: Annotated[
+        Path,
+        Meta(description="Folder of the database, the journal, the models and the developer's credentials."),
+    ]
+    server: ServerSettings = ServerSettings()
+    calls: CallSettings = CallSettings()
+    providers: dict[str, ProviderSettings] = {}
+    local: LocalSettings = LocalSettings()
+    media: MediaSettings = MediaSettings()
+    access: AccessSettings = AccessSettings()
+    journal: JournalSettings = JournalSettings()
+    log: LogSettings = LogSettings()
+    prices: dict[str, PriceSettings] = {}
+    client: ClientSettings = ClientSettings()
+    config_file: Path | None = None
+
+    @property
+    def models_dir(self) -> Path:
+        """The folder of the model files."""
+        return Path(self.local.models_dir).expanduser() if self.local.models_dir else self.data_dir / "models"
