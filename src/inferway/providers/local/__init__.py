@@ -1,0 +1,1 @@
+"""Small models that run on this machine, in child processes, behind one engine interface."""
