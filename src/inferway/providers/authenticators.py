@@ -1,0 +1,57 @@
+"""Simple ways to show a credential to a provider: a key in a header, or none."""
+
+from inferway.errors import ProviderAuth
+from inferway.providers.base import Authenticator, Credential, Headers
+
+
+class KeyHeader:
+    """Sends a key in one header, such as `x-api-key`."""
+
+    def __init__(self, provider: str, header: str, prefix: str = "") -> None:
+        self._provider = provider
+        self._header = header
+        self._prefix = prefix
+
+    async def headers(self, credential: Credential | None) -> Headers:
+        """The header with the key; raises `ProviderAuth` when there is none, or none that fits into a header."""
+        if credential is None or not credential.secret:
+            raise ProviderAuth(f"No credential is configured for {self._provider}.")
+        return ((self._header, self._prefix + self._sendable(credential.secret)),)
+
+    def _sendable(self, secret: str) -> str:
+        if secret.isascii() and secret.isprintable() and " " not in secret:
+            return secret
+        raise ProviderAuth(
+            f"The credential configured for {self._provider} holds characters that no key has."
+        )
+
+
+class OptionalKey:
+    """Sends the key when there is one: servers of our own often ask for none."""
+
+    def __init__(self, inner: Authenticator) -> None:
+        self._inner = inner
+
+    async def headers(self, credential: Credential | None) -> Headers:
+        """The headers of the authenticator inside, or none without a credential."""
+        if credential is None or not credential.secret:
+            return ()
+        return await self._inner.headers(credential)
+
+
+class NoKey:
+    """For servers that ask for no credential."""
+
+    async def headers(self, credential: Credential | None) -> Headers:  # noqa: ARG002 - the Protocol's name
+        """No header, whatever is configured."""
+        return ()
+
+
+def bearer(provider: str) -> KeyHeader:
+    """`authorization: Bearer <key>`."""
+    return KeyHeader(provider, "authorization", "Bearer ")
+
+
+def optional_bearer(provider: str) -> OptionalKey:
+    """`authorization: Bearer <key>` when a key is configured."""
+    return OptionalKey(bearer(provider))

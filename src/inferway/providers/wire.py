@@ -1,0 +1,261 @@
+"""Makes capabilities of a translator, an endpoint, credentials and the transport: all that wire providers share."""
+
+import logging
+from collections.abc import AsyncIterator
+from time import perf_counter
+from typing import Generic, NoReturn
+
+import msgspec
+
+from inferway.errors import ProviderBadAnswer, ProviderFailed, UpstreamError
+from inferway.providers.base import (
+    Authenticator,
+    CallT,
+    ChatTranslator,
+    Context,
+    Endpoint,
+    ErrorClassifier,
+    Headers,
+    Prepared,
+    ResultT,
+    Target,
+    Timing,
+    Translator,
+    Transport,
+    WireRequest,
+    WireResponse,
+    WireStream,
+)
+from inferway.providers.scrub import scrub
+from inferway.providers.sse import Event, SseParser
+from inferway.types import (
+    ChatCall,
+    ChatEvent,
+    ChatResult,
+    Completion,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+
+_log = logging.getLogger("inferway.providers")
+_LOGGED_CHARACTERS = 200
+
+# What reading a stranger's JSON can raise. A body that a translator cannot read is a bad answer, never a defect of ours to the caller.
+UNREADABLE = (
+    msgspec.MsgspecError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
+
+class WireCapability(Generic[CallT, ResultT]):
+    """One operation of one provider over HTTP. `execute` sends once; whoever calls it decides about trying again."""
+
+    def __init__(
+        self,
+        *,
+        translator: Translator[CallT, ResultT],
+        endpoint: Endpoint,
+        authenticator: Authenticator,
+        classify: ErrorClassifier,
+        transport: Transport,
+    ) -> None:
+        self.max_batch = translator.max_batch
+        self._translator = translator
+        self._base_url = endpoint.base_url.rstrip("/")
+        self._endpoint_headers = endpoint.headers
+        self._authenticator = authenticator
+        self._classify = classify
+        self._transport = transport
+
+    def prepare(self, call: CallT, target: Target) -> Prepared:
+        """Translate; raises `CallerError` for what the target cannot take."""
+        translated = self._translator.to_wire(call, target)
+        return Prepared(
+            call=call, target=target, payload=translated.request, adaptations=translated.adaptations
+        )
+
+    async def execute(self, prepared: Prepared, context: Context) -> ResultT:
+        """Send the request once and read the answer; raises `UpstreamError`."""
+        request: WireRequest = prepared.payload
+        headers = await self._headers(context)
+        timing = context.timing
+        timing.attempts += 1
+        started = perf_counter()
+        try:
+            response = await self._transport.send(self._url(request), request, headers, context.deadline)
+        finally:
+            timing.upstream_s += perf_counter() - started
+        if response.status >= 300:
+            raise self._error(response, prepared.target)
+        return read_answer(self._translator, prepared, response)
+
+    def _url(self, request: WireRequest) -> str:
+        path = request.path if request.path.startswith("/") else f"/{request.path}"
+        return f"{self._base_url}{path}?{request.query}" if request.query else f"{self._base_url}{path}"
+
+    async def _headers(self, context: Context) -> Headers:
+        return self._endpoint_headers + await self._authenticator.headers(context.credential)
+
+    def _error(self, response: WireResponse, target: Target) -> UpstreamError:
+        if response.status < 400:
+            return ProviderBadAnswer("The provider answered with a redirect; redirects are never followed.")
+        try:
+            return self._classify(response)
+        except UNREADABLE:
+            _log.exception("provider %s: the error answer could not be classified", target.provider)
+            failed = ProviderFailed if response.status >= 500 else ProviderBadAnswer
+            return failed(f"The provider answered with status {response.status}.")
+
+
+class WireChat(WireCapability[ChatCall, ChatResult]):
+    """A chat capability over HTTP that can also stream server-sent events."""
+
+    def __init__(
+        self,
+        *,
+        translator: ChatTranslator,
+        endpoint: Endpoint,
+        authenticator: Authenticator,
+        classify: ErrorClassifier,
+        transport: Transport,
+    ) -> None:
+        super().__init__(
+            translator=translator,
+            endpoint=endpoint,
+            authenticator=authenticator,
+            classify=classify,
+            transport=transport,
+        )
+        self._chat_translator = translator
+
+    async def stream(self, prepared: Prepared, context: Context) -> AsyncIterator[ChatEvent | ChatResult]:
+        """Events as they come and, last, the whole result; closing the iterator closes the upstream connection."""
+        request: WireRequest = prepared.payload
+        headers = await self._headers(context)
+        timing = context.timing
+        timing.attempts += 1
+        body = _StreamedBody(self._chat_translator, prepared)
+        started = perf_counter()
+        opened = self._transport.open(self._url(request), request, headers, context.deadline)
+        async with opened as answer:
+            timing.upstream_s += perf_counter() - started
+            if answer.status >= 300:
+                raise await self._stream_error(answer, prepared.target)
+            chunks = answer.chunks()
+            while (chunk := await _next(chunks, timing)) is not None:
+                for event in body.feed(chunk):
+                    yield event
+        for item in body.finish(answer):
+            yield item
+
+    async def _stream_error(self, answer: WireStream, target: Target) -> UpstreamError:
+        response = WireResponse(status=answer.status, headers=answer.headers, body=await answer.read())
+        return self._error(response, target)
+
+
+async def _next(chunks: AsyncIterator[bytes], timing: Timing) -> bytes | None:
+    """The next piece or None at the end. Only this wait counts as the provider's time, not what our reader does between events."""
+    started = perf_counter()
+    try:
+        return await anext(chunks, None)
+    finally:
+        timing.upstream_s += perf_counter() - started
+
+
+class _StreamedBody:
+    """The body of a 2xx answer to a streaming request: server-sent events, or one JSON document of a server that ignores `stream`."""
+
+    def __init__(self, translator: ChatTranslator, prepared: Prepared) -> None:
+        self._translator = translator
+        self._prepared = prepared
+        self._decoder = translator.decoder(prepared.call, prepared.target)  # type: ignore[arg-type]
+        self._parser = SseParser()
+        self._document: list[bytes] = []
+        self._started = False
+
+    def feed(self, chunk: bytes) -> list[ChatEvent]:
+        if not self._started:
+            # Content types are often wrong; no event stream begins with a brace, and no JSON answer without one.
+            first = chunk.lstrip()
+            if not first:
+                return []
+            self._started = True
+            if first[0] in b"{[":
+                self._document.append(chunk)
+                return []
+        if self._document:
+            self._document.append(chunk)
+            return []
+        return self._decode(self._parser.feed(chunk))
+
+    def finish(self, answer: WireStream) -> list[ChatEvent | ChatResult]:
+        if self._document:
+            return self._finish_document(answer)
+        items: list[ChatEvent | ChatResult] = [*self._decode(self._parser.finish())]
+        items.append(self._result(b""))
+        return items
+
+    def _finish_document(self, answer: WireStream) -> list[ChatEvent | ChatResult]:
+        body = b"".join(self._document)
+        if body.lstrip()[:1] == b"[":
+            # The array form of a stream of Gemini: its decoder knows how to read it, others refuse it.
+            return [*self._decode([("", body)]), self._result(body)]
+        response = WireResponse(status=answer.status, headers=answer.headers, body=body)
+        result = read_answer(self._translator, self._prepared, response)
+        return [*_as_events(result.completion), result]
+
+    def _decode(self, events: list[Event]) -> list[ChatEvent]:
+        decoded: list[ChatEvent] = []
+        on_event = self._decoder.on_event
+        for name, data in events:
+            try:
+                decoded += on_event(name, data)
+            except (*UNREADABLE, ProviderBadAnswer) as error:
+                _refuse(error, data, self._prepared.target)
+        return decoded
+
+    def _result(self, body: bytes) -> ChatResult:
+        try:
+            return self._decoder.finish()
+        except (*UNREADABLE, ProviderBadAnswer) as error:
+            _refuse(error, body, self._prepared.target)
+
+
+def read_answer(
+    translator: Translator[CallT, ResultT], prepared: Prepared, response: WireResponse
+) -> ResultT:
+    """What a 2xx answer says; raises `ProviderBadAnswer`, and logs the first of it, when it says nothing that can be read."""
+    try:
+        return translator.from_wire(prepared.call, prepared.target, response)  # type: ignore[arg-type]
+    except (*UNREADABLE, ProviderBadAnswer) as error:
+        _refuse(error, response.body, prepared.target)
+
+
+def _as_events(completion: Completion) -> list[ChatEvent]:
+    """The events that a stream would have carried, for an answer that came whole."""
+    events: list[ChatEvent] = [ReasoningDelta(text=step.text) for step in completion.reasoning if step.text]
+    if completion.text:
+        events.append(TextDelta(text=completion.text))
+    for index, call in enumerate(completion.tool_calls):
+        arguments = msgspec.json.encode(call.arguments).decode()
+        events.append(ToolCallDelta(call=index, id=call.id, name=call.name, arguments=arguments))
+    return events
+
+
+def _refuse(error: Exception, body: bytes, target: Target) -> NoReturn:
+    """Log the beginning of an answer that cannot be used, which never reaches the caller, and raise what does."""
+    seen = scrub(body[:4_000].decode("utf-8", "replace"))[:_LOGGED_CHARACTERS]
+    _log.warning("provider %s: unusable answer (%s): %s", target.provider, _reason(error), seen)
+    if isinstance(error, ProviderBadAnswer):
+        raise error
+    raise ProviderBadAnswer("The provider's answer could not be read.") from error
+
+
+def _reason(error: Exception) -> str:
+    return scrub(f"{type(error).__name__}: {error}")[:_LOGGED_CHARACTERS]
