@@ -1,5 +1,5 @@
 # Ten targets at most, each one something a person wants. Environments are made when they are first needed and made
-# again when their lock changes; `.ci/run` calls these same targets.
+# again when their lock changes. `.ci/run` calls these same targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
