@@ -1,6 +1,7 @@
 """What a provider is: a Protocol per capability, and the values that travel to and from its wire."""
 
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -86,13 +87,18 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Timing:
-    """Where a call's upstream seconds and attempts are added up while it runs."""
+    """A request's clock: when it began (`time.perf_counter`), and the upstream seconds and attempts added up since."""
 
-    __slots__ = ("attempts", "upstream_s")
+    __slots__ = ("attempts", "started", "upstream_s")
 
     def __init__(self) -> None:
+        self.started = time.perf_counter()
         self.upstream_s = 0.0
         self.attempts = 0
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request began."""
+        return (time.perf_counter() - self.started) * 1000
 
 
 class Context(Struct, frozen=True, kw_only=True):
@@ -141,6 +147,12 @@ class StreamingChat(Capability[ChatCall, ChatResult], Protocol):
     def stream(self, prepared: Prepared, context: Context) -> AsyncIterator[ChatEvent | ChatResult]: ...
 
 
+def no_facts(model: str) -> Facts:
+    """The facts of a provider about whose models nothing is known."""
+    del model
+    return {}
+
+
 class Provider(Struct, frozen=True, kw_only=True):
     """One row of the registry: a name and what it can do. A capability that is None is answered with a 400 naming who can."""
 
@@ -150,6 +162,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     embedding: Capability[EmbeddingCall, EmbeddingResult] | None = None
     transcription: Capability[TranscriptionCall, TranscriptionResult] | None = None
     operations: frozenset[Operation] = frozenset()
+    facts: Callable[[str], Facts] = no_facts
+    """The known facts of a model by name; a `FactTable.facts`."""
     pass_media_urls: bool = False
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     closed_models: frozenset[str] | None = None

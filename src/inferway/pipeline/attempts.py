@@ -1,0 +1,238 @@
+"""Trying: one prepared call on one route, again when it pays, within a deadline."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from inferway.errors import BadRequest, GatewayError, ProviderBadAnswer, ProviderRefused, ProviderTimeout
+from inferway.pipeline.estimate import with_estimate
+from inferway.pipeline.plan import Route, with_stricter_facts
+from inferway.providers.base import Context, Prepared
+from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, Usage
+
+Emit = Callable[[Route, ChatEvent], Awaitable[None]]
+"""Takes an event of a stream, and the route it came by."""
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """How often and how patiently: full jitter between 0 and a ceiling that doubles from `first_s` to `longest_s`.
+
+    A provider's Retry-After is obeyed up to `longest_hint_s` or the remaining deadline; a longer one ends the attempts at once.
+    """
+
+    attempts: int = 3
+    first_s: float = 0.5
+    longest_s: float = 8.0
+    longest_hint_s: float = 30.0
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One try at one upstream, for the record."""
+
+    provider: str
+    model: str
+    outcome: str
+    """`ok`, or the error's code."""
+    duration_ms: float
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran."""
+
+    provider: str
+    model: str
+    model_version: str | None
+    usage: Usage
+
+
+class Journey:
+    """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order."""
+
+    __slots__ = ("adaptations", "attempts", "spent", "warnings")
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        self.spent: list[Spent] = []
+        self.adaptations: dict[Adaptation, None] = {}
+        self.warnings: dict[str, None] = {}
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """A result and the route that gave it."""
+
+    route: Route
+    result: Result
+
+
+def prepare(route: Route, call: Call) -> Prepared:
+    """Translate a call for a route; under `strict` a lossy change is the caller's 400."""
+    prepared = route.capability.prepare(call, route.target)
+    if call.parameters.strict:
+        _refuse_losses(prepared.adaptations, route)
+    return prepared
+
+
+def _refuse_losses(adaptations: tuple[Adaptation, ...], route: Route) -> None:
+    lost = [adaptation for adaptation in adaptations if adaptation.lossy]
+    if not lost:
+        return
+    said = "; ".join(f"{item.field}: {item.reason}" for item in lost)
+    raise BadRequest(
+        f"{route.target.provider} {route.target.model} cannot take the call as it is: {said}",
+        code="strict",
+        details={"adaptations": [{"field": i.field, "action": i.action, "reason": i.reason} for i in lost]},
+    )
+
+
+class Attempts:
+    """Runs calls on routes. Clock, sleep and randomness are handed in, so that time can be simulated."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._policy = policy
+        self._sleep = sleep
+        self._uniform = uniform
+
+    async def run(
+        self, call: Call, routes: tuple[Route, ...], context: Context, journey: Journey, emit: Emit | None = None
+    ) -> Outcome:
+        """Try the routes in order until one answers.
+
+        Raises the last error: `CallerError` and what is not retryable at once, anything else when all attempts are used up. After the
+        first emitted event nothing is tried again.
+        """
+        used = 0
+        for index, route in enumerate(routes):
+            behind = len(routes) - index - 1
+            allowed = max(1, self._policy.attempts - used - behind)
+            try:
+                return await self._on_route(call, route, allowed, context, journey, emit)
+            except GatewayError as error:
+                used += allowed
+                if not behind or not error.retryable or context.deadline.remaining_s() <= 0:
+                    raise
+        raise AssertionError("a plan has at least one route")
+
+    async def _on_route(
+        self, call: Call, route: Route, allowed: int, context: Context, journey: Journey, emit: Emit | None
+    ) -> Outcome:
+        tried = 0
+        while True:
+            tried += 1
+            watched = _Watched(emit)
+            try:
+                result = await self._once(call, route, context, journey, watched)
+                return Outcome(route=route, result=result)
+            except ProviderRefused as error:
+                stricter = _without_refused_parameter(call, route, error)
+                if stricter is None or watched.emitted:
+                    raise
+                route = stricter
+                tried -= 1
+            except GatewayError as error:
+                if watched.emitted or not error.retryable:
+                    raise _final(error, retryable=False) if watched.emitted else error
+                wait_s = self._wait_s(error, tried)
+                if tried >= allowed or wait_s is None or wait_s >= context.deadline.remaining_s():
+                    raise
+                await self._sleep(wait_s)
+
+    async def _once(
+        self, call: Call, route: Route, context: Context, journey: Journey, watched: "_Watched"
+    ) -> Result:
+        prepared = prepare(route, call)
+        started = time.perf_counter()
+        outcome = "cancelled"
+        target = prepared.target
+        try:
+            result = with_estimate(call, await _execute(route, prepared, context, watched))
+            outcome = "ok"
+        except GatewayError as error:
+            outcome = error.code or error.type
+            raise
+        finally:
+            spent_ms = (time.perf_counter() - started) * 1000
+            journey.attempts.append(
+                Attempt(provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms)
+            )
+        journey.spent.append(
+            Spent(provider=target.provider, model=target.model, model_version=result.model, usage=result.usage)
+        )
+        journey.adaptations.update(dict.fromkeys(prepared.adaptations))
+        journey.warnings.update(dict.fromkeys(result.warnings))
+        return result
+
+    def _wait_s(self, error: GatewayError, tried: int) -> float | None:
+        """Seconds before the next attempt; None when the provider asks for more patience than we have."""
+        ceiling = min(self._policy.longest_s, self._policy.first_s * 2 ** (tried - 1))
+        backoff = self._uniform(0, ceiling)
+        if error.retry_after_s is None:
+            return backoff
+        if error.retry_after_s > self._policy.longest_hint_s:
+            return None
+        return max(backoff, error.retry_after_s)
+
+
+class _Watched:
+    """Emits events and remembers whether any has left."""
+
+    __slots__ = ("emit", "emitted")
+
+    def __init__(self, emit: Emit | None) -> None:
+        self.emit = emit
+        self.emitted = False
+
+
+async def _execute(route: Route, prepared: Prepared, context: Context, watched: _Watched) -> Result:
+    context.timing.attempts += 1
+    call = prepared.call
+    try:
+        async with context.deadline.limit():
+            if isinstance(call, ChatCall) and call.stream and watched.emit is not None:
+                return await _stream(route, prepared, context, watched, watched.emit)
+            result: Result = await route.capability.execute(prepared, context)
+            return result
+    except TimeoutError:
+        raise ProviderTimeout("no complete answer came by the deadline") from None
+
+
+async def _stream(
+    route: Route, prepared: Prepared, context: Context, watched: _Watched, emit: Emit
+) -> ChatResult:
+    chat = route.provider.chat
+    assert chat is not None  # noqa: S101 - the plan refused routes that lack the operation
+    result: ChatResult | None = None
+    async with aclosing(chat.stream(prepared, context)) as events:
+        async for event in events:
+            if isinstance(event, ChatResult):
+                result = event
+            else:
+                watched.emitted = True
+                await emit(route, event)
+    if result is None:
+        raise ProviderBadAnswer("the provider's stream ended before the answer was complete")
+    return result
+
+
+def _without_refused_parameter(call: Call, route: Route, error: ProviderRefused) -> Route | None:
+    """The route without the sampling parameter that the provider just refused; None when that does not apply."""
+    name = error.parameter
+    if name is None or call.parameters.strict or getattr(call.parameters, name, None) is None:
+        return None
+    if route.target.facts.get(name) is False:
+        return None
+    return with_stricter_facts(route, name)
+
+
+def _final(error: GatewayError, *, retryable: bool) -> GatewayError:
+    error.retryable = retryable
+    return error

@@ -1,0 +1,35 @@
+"""Token counts where nobody counted: an estimate from the text, always marked as one."""
+
+from msgspec.structs import replace
+
+from inferway.types import Call, ChatCall, ChatResult, EmbeddingCall, Result, Usage
+
+_BYTES_PER_TOKEN = 4
+
+
+def tokens_in(text: str) -> int:
+    """About how many tokens a text has: one for four bytes of UTF-8, at least one when there is any text."""
+    return (len(text.encode("utf-8", "replace")) + _BYTES_PER_TOKEN - 1) // _BYTES_PER_TOKEN
+
+
+def prompt_tokens(call: Call) -> int:
+    """About how many tokens of text a call sends; media count nothing."""
+    if isinstance(call, ChatCall):
+        return sum(tokens_in(message.text()) for message in call.messages)
+    if isinstance(call, EmbeddingCall):
+        return sum(tokens_in(item) for item in call.items if isinstance(item, str))
+    return 0
+
+
+def with_estimate(call: Call, result: Result) -> Result:
+    """The result with estimated token counts if the provider reported none and tokens are what it is paid in."""
+    if result.usage.source != "none" or not isinstance(result, ChatResult):
+        return result
+    completion = result.completion
+    said = completion.text + "".join(item.text or "" for item in completion.reasoning)
+    estimated = Usage(input=prompt_tokens(call), output=tokens_in(said), source="estimated")
+    return replace(
+        result,
+        usage=replace(estimated, raw=result.usage.raw),
+        warnings=(*result.warnings, "the provider reported no usable token counts: tokens_used is estimated"),
+    )

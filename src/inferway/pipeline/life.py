@@ -1,0 +1,246 @@
+"""The one life of a request: plan, admit, load, intend, call, settle, answer; for every operation, streamed or not."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from inferway.access.caller import Caller
+from inferway.errors import GatewayError
+from inferway.pipeline.account import Account, account_of
+from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
+from inferway.pipeline.attempts import Journey, Outcome
+from inferway.pipeline.dry import rehearse
+from inferway.pipeline.plan import Plan, Route, make_calls, make_plan, required_media
+from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink
+from inferway.pipeline.request import InferenceRequest
+from inferway.pipeline.structured import Checker
+from inferway.pipeline.units import Units, side_by_side
+from inferway.providers.base import Context, Timing
+from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media
+from inferway.usage.records import Intent, UsageRecord
+
+Settled = Outcome | GatewayError
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What one call may ask for. `timeout_s` is the deadline of a call that names none, and the longest it may name."""
+
+    timeout_s: float = 120.0
+    prompts_max: int = 256
+    texts_max: int = 10_000
+    prompt_concurrency: int = 8
+
+
+class Ride(Struct, frozen=True, kw_only=True):
+    """One request on its way: who asks for what, since when, by when, and what has happened so far."""
+
+    caller: Caller
+    request: InferenceRequest
+    plan: Plan
+    checker: Checker | None
+    context: Context
+    started_at: datetime
+    journey: Journey
+    sink: Sink | None
+
+
+class Pipeline:
+    """Runs inference requests. All outside parts are handed in."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        units: Units,
+        media: MediaLoader,
+        admission: Admission,
+        ledger: Ledger,
+        pricer: Pricer,
+        bounds: Bounds,
+    ) -> None:
+        self._registry = registry
+        self._units = units
+        self._media = media
+        self._admission = admission
+        self._ledger = ledger
+        self._pricer = pricer
+        self._bounds = bounds
+
+    async def infer(
+        self,
+        request: InferenceRequest,
+        caller: Caller,
+        *,
+        request_id: str,
+        timing: Timing,
+        sink: Sink | None = None,
+    ) -> Answer:
+        """Answer a request; the events of a streamed one go to `sink` on the way.
+
+        Raises `GatewayError`. When the task is cancelled (the caller left) the upstream is cancelled, and the call is settled with what
+        is known.
+        """
+        ride = self._set_out(request, caller, request_id, timing, sink)
+        ticket = await self._admission.admit(caller, ride.plan.operation)
+        account: Account | None = None
+        try:
+            loaded = await self._load(required_media(request, ride.plan), ride.context.deadline)
+            calls = make_calls(request, loaded)
+            if request.dry_run:
+                return self._rehearsed(ride, calls)
+            await self._ledger.intend(self._intent(ride))
+            outcomes, error = await self._run(ride, calls)
+            account = account_of(ride.journey.spent, self._pricer)
+            await self._ledger.settle(self._record(ride, account, error))
+            if isinstance(error, BaseException):
+                raise error
+            return self._answer(ride, outcomes, account)
+        finally:
+            await ticket.release(
+                tokens=account.tokens if account else 0, cost_microusd=account.microusd if account else 0
+            )
+
+    def _set_out(
+        self,
+        request: InferenceRequest,
+        caller: Caller,
+        request_id: str,
+        timing: Timing,
+        sink: Sink | None,
+    ) -> Ride:
+        bounds = self._bounds
+        plan = make_plan(
+            request, self._registry, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max
+        )
+        schema = request.parameters.schema
+        asked_s = request.parameters.timeout_s or bounds.timeout_s
+        deadline = Deadline.after(min(asked_s, bounds.timeout_s))
+        return Ride(
+            caller=caller,
+            request=request,
+            plan=plan,
+            checker=None if schema is None else Checker(schema),
+            context=Context(request_id=request_id, deadline=deadline, timing=timing),
+            started_at=datetime.now(UTC),
+            journey=Journey(),
+            sink=sink,
+        )
+
+    async def _load(self, media: tuple[Media, ...], deadline: Deadline) -> dict[Media, Media]:
+        if not media:
+            return {}
+        jobs = [self._media.load(item, deadline=deadline) for item in media]
+        return dict(zip(media, await side_by_side(jobs, self._bounds.prompt_concurrency), strict=True))
+
+    async def _run(
+        self, ride: Ride, calls: tuple[Call, ...]
+    ) -> tuple[list[Settled], GatewayError | asyncio.CancelledError | None]:
+        """Every unit's outcome, and what the whole call fails with: all units failing, or the caller leaving."""
+        try:
+            units = [self._unit(ride, index, call, alone=len(calls) == 1) for index, call in enumerate(calls)]
+            outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
+        except asyncio.CancelledError as left:
+            return [], left
+        errors = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
+        return outcomes, errors[0] if len(errors) == len(outcomes) else None
+
+    async def _unit(self, ride: Ride, index: int, call: Call, *, alone: bool) -> Settled:
+        sink = ride.sink
+
+        async def emit(route: Route, event: ChatEvent) -> None:
+            if sink is not None:
+                await sink.delta(index, route.target, event)
+
+        try:
+            outcome = await self._units.run(
+                call, ride.plan.routes, ride.context, ride.journey, emit if sink else None, ride.checker
+            )
+        except GatewayError as error:
+            if sink is not None and not alone:
+                await sink.failed(index, error_body(error))
+            return error
+        if sink is not None and isinstance(outcome.result, ChatResult):
+            await sink.item(index, outcome.route.target, outcome.result.completion.finish_reason)
+        return outcome
+
+    def _answer(self, ride: Ride, outcomes: list[Settled], account: Account) -> Answer:
+        good = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+        first = good[0]
+        target = first.route.target
+        data = data_of(first.result, ride.request.inputs.singular)
+        if isinstance(first.result, ChatResult):
+            data = Completions(completions=tuple(_completion(outcome) for outcome in outcomes))
+        warnings = (*ride.plan.warnings, *ride.journey.warnings, *_detours(ride.plan, outcomes))
+        version = first.result.model
+        return Answer(
+            data=data,
+            provider=target.provider,
+            model=target.model,
+            tokens_used=account.usage.tokens_used(),
+            latency_ms=round(ride.context.timing.elapsed_ms(), 3),
+            cached=False,
+            request_id=ride.context.request_id,
+            cost_usd=account.usd,
+            adaptations=tuple(ride.journey.adaptations),
+            warnings=warnings,
+            cache={"kind": "semantic", "status": "off"} if ride.request.enable_semantic_cache else None,
+            model_version=version if version != target.model else None,
+        )
+
+    def _rehearsed(self, ride: Ride, calls: tuple[Call, ...]) -> Answer:
+        data, adaptations = rehearse(ride.plan, calls, self._pricer)
+        target = ride.plan.routes[0].target
+        return Answer(
+            data=data,
+            provider=target.provider,
+            model=target.model,
+            tokens_used=None,
+            latency_ms=round(ride.context.timing.elapsed_ms(), 3),
+            cached=False,
+            request_id=ride.context.request_id,
+            cost_usd=0.0,
+            adaptations=adaptations,
+            warnings=(*ride.plan.warnings, "dry run: nobody was called"),
+        )
+
+    def _intent(self, ride: Ride) -> Intent:
+        target = ride.plan.routes[0].target
+        return Intent(
+            request_id=ride.context.request_id,
+            organization_id=ride.caller.organization_id,
+            namespace_id=ride.caller.namespace_id,
+            key_id=ride.caller.key_id,
+            operation=ride.plan.operation.value,
+            provider=target.provider,
+            model=target.model,
+            started_at=ride.started_at,
+        )
+
+    def _record(
+        self, ride: Ride, account: Account, error: GatewayError | asyncio.CancelledError | None
+    ) -> UsageRecord:
+        raise NotImplementedError
+
+
+def _completion(outcome: Settled) -> Completion:
+    if isinstance(outcome, GatewayError):
+        return failed_item(outcome)
+    assert isinstance(outcome.result, ChatResult)  # noqa: S101 - all units of one call are of one kind
+    return outcome.result.completion
+
+
+def _detours(plan: Plan, outcomes: list[Settled]) -> list[str]:
+    """Which items were not answered by the target that was asked first."""
+    first = plan.routes[0].target
+    said = []
+    for index, outcome in enumerate(outcomes):
+        if not isinstance(outcome, Outcome):
+            continue
+        target = outcome.route.target
+        if (target.provider, target.model) != (first.provider, first.model):
+            said.append(
+                f"item {index} was answered by {target.provider} {target.model}: "
+                f"{first.provider} {first.model} failed"
+            )
+    return said

@@ -1,0 +1,154 @@
+"""From a request to what will be done: which targets in which order, and the calls to make."""
+
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from inferway.errors import BadRequest, NotFound
+from inferway.pipeline.parameters import require_tools
+from inferway.pipeline.ports import Registry
+from inferway.pipeline.request import InferenceRequest
+from inferway.providers.base import Capability, Provider, Target
+from inferway.types import (
+    Call,
+    ChatCall,
+    EmbeddingCall,
+    Media,
+    MediaPart,
+    Message,
+    Operation,
+    Result,
+    TextPart,
+    TranscriptionCall,
+)
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A provider that can serve the operation, and the target in its own terms."""
+
+    provider: Provider
+    capability: Capability[Any, Result]
+    target: Target
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Where a request may go, in order, and what the caller must be told already."""
+
+    operation: Operation
+    routes: tuple[Route, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def make_plan(request: InferenceRequest, registry: Registry, *, prompts_max: int, texts_max: int) -> Plan:
+    """Resolve the targets of a request and refuse what cannot be executed.
+
+    Raises `NotFound` for a plugin that is not there, `BadRequest` for an unknown provider, an operation that a target lacks, streaming of
+    what cannot stream, or too many prompts or texts.
+    """
+    if request.provider is None:
+        raise _no_plugin(request)
+    inputs = request.inputs
+    for name, count, most in (("prompts", len(inputs.prompts), prompts_max), ("texts", len(inputs.texts), texts_max)):
+        if count > most:
+            raise BadRequest(f"at most {most} {name} in one call; there are {count}", code=f"too_many_{name}")
+    if request.stream and inputs.operation not in (Operation.CHAT, Operation.VISION):
+        raise BadRequest(f"{inputs.operation} cannot be streamed", code="stream_unsupported")
+    if inputs.system is not None and request.parameters.system is not None:
+        raise BadRequest("system is given in inputs and in parameters", code="conflicting_inputs")
+    require_tools(request.parameters)
+    asked = [(request.provider, request.model or ""), *((f.provider, f.model) for f in request.fallbacks)]
+    routes = tuple(_route(name, model, inputs.operation, registry) for name, model in asked)
+    return Plan(operation=inputs.operation, routes=routes, warnings=_warnings(request))
+
+
+def _no_plugin(request: InferenceRequest) -> NotFound:
+    if request.feature_uri is not None:
+        name, resource = request.feature_uri, "feature_uri"
+    else:
+        name, resource = (request.inference_name or "").removeprefix("custom_plugin_"), "plugin"
+    return NotFound(
+        f"there is no {resource} of that name",
+        code=f"{resource}_not_found",
+        details={"resource": resource, "id": name[:200]},
+    )
+
+
+def _route(name: str, model: str, operation: Operation, registry: Registry) -> Route:
+    provider = registry.get(name)
+    capability = provider.capability(operation)
+    if capability is None:
+        able = registry.serving(operation)
+        raise BadRequest(
+            f"{provider.name} cannot serve {operation}; providers that can: {', '.join(able) or 'none configured'}",
+            code="operation_unsupported",
+            details={"provider": provider.name, "operation": operation.value, "providers": list(able)},
+        )
+    target = Target(
+        provider=provider.name,
+        model=model,
+        facts=provider.facts(model),
+        options=provider.options,
+        pass_media_urls=provider.pass_media_urls,
+    )
+    return Route(provider=provider, capability=capability, target=target)
+
+
+def _warnings(request: InferenceRequest) -> tuple[str, ...]:
+    said = [f"inputs.{name} was ignored: nothing reads it" for name in request.inputs.ignored]
+    if request.enable_semantic_cache:
+        said.append("the semantic cache is off on this server: the call was not looked up or kept")
+    return tuple(said)
+
+
+def required_media(request: InferenceRequest, plan: Plan) -> tuple[Media, ...]:
+    """The media that must be loaded here: all of them, but for URLs that every target fetches itself."""
+    media = list(request.inputs.media)
+    for message in request.inputs.messages:
+        media.extend(part.media for part in message.content if isinstance(part, MediaPart))
+    if all(route.target.pass_media_urls for route in plan.routes):
+        media = [item for item in media if item.url is None]
+    return tuple(dict.fromkeys(media))
+
+
+def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[Call, ...]:
+    """One chat call for each prompt (one for `messages`), one embedding call for all items, one transcription call."""
+    inputs, parameters = request.inputs, request.parameters
+    media = tuple(loaded.get(item, item) for item in inputs.media)
+    if inputs.operation is Operation.TRANSCRIPTION:
+        return (TranscriptionCall(audio=media[0], parameters=parameters),)
+    if inputs.operation not in (Operation.CHAT, Operation.VISION):
+        return (EmbeddingCall(items=inputs.texts or media, parameters=parameters),)
+    system = _system(inputs.system if inputs.system is not None else parameters.system)
+    if inputs.messages:
+        messages = system + tuple(_with_loaded(message, loaded) for message in inputs.messages)
+        return (ChatCall(messages=messages, parameters=parameters, stream=request.stream),)
+    return tuple(
+        ChatCall(messages=(*system, _user(prompt, media)), parameters=parameters, stream=request.stream)
+        for prompt in inputs.prompts
+    )
+
+
+def _system(text: str | None) -> tuple[Message, ...]:
+    return (Message(role="system", content=(TextPart(text=text),)),) if text else ()
+
+
+def _user(prompt: str, media: tuple[Media, ...]) -> Message:
+    parts = tuple(MediaPart(media=item) for item in media)
+    return Message(role="user", content=(TextPart(text=prompt), *parts))
+
+
+def _with_loaded(message: Message, loaded: dict[Media, Media]) -> Message:
+    if not loaded:
+        return message
+    parts = tuple(
+        MediaPart(media=loaded.get(part.media, part.media)) if isinstance(part, MediaPart) else part
+        for part in message.content
+    )
+    return replace(message, content=parts)
+
+
+def with_stricter_facts(route: Route, parameter: str) -> Route:
+    """The same route, knowing now that the model does not take one parameter."""
+    target = replace(route.target, facts={**route.target.facts, parameter: False})
+    return replace(route, target=target)

@@ -1,0 +1,71 @@
+"""What the pipeline needs from the rest, as Protocols; the composition root hands in the concrete parts."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from inferway.access.caller import Caller
+from inferway.providers.base import Provider, Target
+from inferway.types import ChatEvent, Deadline, Media, Operation, Usage
+from inferway.usage.records import Intent, UsageRecord
+
+
+class Registry(Protocol):
+    """The configured providers."""
+
+    def get(self, name: str) -> Provider:
+        """A provider by name or alias; raises `BadRequest` (code unknown_provider) naming those that are configured."""
+        ...
+
+    def serving(self, operation: Operation) -> tuple[str, ...]:
+        """Names of the providers that can serve an operation."""
+        ...
+
+
+class MediaLoader(Protocol):
+    """Fetches or decodes media; raises `CallerError`."""
+
+    async def load(self, media: Media, *, deadline: Deadline) -> Media: ...
+
+
+class Ticket(Protocol):
+    """An admission; it must be released exactly once, with what the call really cost."""
+
+    async def release(self, *, tokens: int, cost_microusd: int | None) -> None: ...
+
+
+class Admission(Protocol):
+    """Every path into the pipeline goes through `admit`; it raises `TooManyRequests`, `QuotaExceeded` or `Overloaded`."""
+
+    async def admit(self, caller: Caller, operation: Operation) -> Ticket: ...
+
+
+class Ledger(Protocol):
+    """Records what was begun and how it ended; a call is acknowledged only when `settle` returned."""
+
+    async def intend(self, intent: Intent) -> None: ...
+
+    async def settle(self, record: UsageRecord) -> None: ...
+
+
+class Price(Struct, frozen=True, kw_only=True):
+    """The price of some usage in integer micro-dollars, and the version of the table that said so."""
+
+    microusd: int
+    version: str
+
+
+class Pricer(Protocol):
+    """Prices usage; None when the model has no known price, never 0 for unknown."""
+
+    def price(self, provider: str, model: str, usage: Usage) -> Price | None: ...
+
+
+class Sink(Protocol):
+    """Where a streamed call's events go as they come. Each method may wait for a slow reader."""
+
+    async def delta(self, index: int, target: Target, event: ChatEvent) -> None: ...
+
+    async def item(self, index: int, target: Target, finish_reason: str | None) -> None: ...
+
+    async def failed(self, index: int, error: dict[str, object]) -> None: ...

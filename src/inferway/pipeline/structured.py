@@ -1,0 +1,110 @@
+"""Structured output: the caller's schema is checked before anything is sent, and every answer is checked against it."""
+
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+from msgspec.structs import replace
+
+from inferway.errors import BadRequest
+from inferway.types import ChatCall, ChatResult, Completion, Message, Structured, TextPart
+
+_MAX_SCHEMA_BYTES = 256 * 1024
+_SHOWN_ERRORS = 5
+
+
+class Checker:
+    """A compiled JSON Schema."""
+
+    def __init__(self, schema: dict[str, Any] | bool) -> None:
+        self._validator = _compile(schema)
+
+    def findings(self, value: object) -> list[str]:
+        """What is wrong with a value, as short sentences with their places; empty when it is valid."""
+        found = []
+        for error in self._validator.iter_errors(value):
+            place = "/".join(str(step) for step in error.instance_path)
+            found.append(f"at /{place}: {error.message[:300]}")
+            if len(found) == _SHOWN_ERRORS:
+                break
+        return found
+
+
+def _compile(schema: dict[str, Any] | bool) -> Any:  # noqa: ANN401 - one validator class per draft
+    if len(msgspec.json.encode(schema)) > _MAX_SCHEMA_BYTES:
+        raise _impossible("the schema is larger than 256 KiB", ())
+    try:
+        return jsonschema_rs.validator_for(
+            schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions(size_limit=1_000_000)
+        )
+    except jsonschema_rs.ValidationError as error:
+        raise _impossible(error.message[:300], tuple(error.instance_path)) from None
+    except (ValueError, RecursionError) as error:
+        raise _impossible(str(error)[:300], ()) from None
+
+
+def _refuse(uri: str) -> Any:  # noqa: ANN401 - it never returns
+    """References leave the schema for nowhere: neither files nor the network are read."""
+    raise ValueError(f"references outside the schema are not followed: {uri[:100]}")
+
+
+def _impossible(reason: str, path: tuple[str | int, ...]) -> BadRequest:
+    place = "/".join(str(step) for step in ("parameters", "schema", *path))
+    return BadRequest(
+        f"{place}: {reason}",
+        code="impossible_schema",
+        details={"location": ["body", "parameters", "schema", *path]},
+    )
+
+
+def checked(result: ChatResult, checker: Checker, repairs: int) -> tuple[ChatResult, list[str]]:
+    """The result with `parsed` and `structured` filled in, and what is wrong with it.
+
+    An answer that was cut, filtered or refused is not parsed: it is reported invalid with nothing to repair.
+    """
+    completion = result.completion
+    method = completion.structured.method if completion.structured else "prompt"
+    if completion.refusal is not None or completion.finish_reason not in ("stop", None):
+        return _with(result, completion, Structured(method=method, valid=False, repairs=repairs)), []
+    try:
+        value = msgspec.json.decode(_bare(completion.text))
+    except (msgspec.DecodeError, RecursionError):
+        findings = ["the answer is not JSON"]
+        return _with(result, completion, Structured(method=method, valid=False, repairs=repairs)), findings
+    findings = checker.findings(value)
+    structured = Structured(method=method, valid=not findings, repairs=repairs)
+    return _with(result, replace(completion, parsed=value), structured), findings
+
+
+def _with(result: ChatResult, completion: Completion, structured: Structured) -> ChatResult:
+    return replace(result, completion=replace(completion, structured=structured))
+
+
+def _bare(text: str) -> str:
+    """The JSON inside a Markdown code fence, which models like to put around it."""
+    text = text.strip()
+    if not (text.startswith("```") and text.endswith("```") and "\n" in text):
+        return text
+    return text[text.index("\n") + 1 : -3].strip()
+
+
+def repair_call(call: ChatCall, answer: Completion, findings: list[str]) -> ChatCall:
+    """The same conversation, with the invalid answer and what is wrong with it; not streamed."""
+    said = "\n".join(findings)
+    return replace(
+        call,
+        stream=False,
+        messages=(
+            *call.messages,
+            Message(role="assistant", content=(TextPart(text=answer.text or "(empty)"),)),
+            Message(
+                role="user",
+                content=(
+                    TextPart(
+                        text="That answer does not satisfy the required JSON schema:\n"
+                        f"{said}\nAnswer again with corrected JSON only."
+                    ),
+                ),
+            ),
+        ),
+    )
