@@ -78,49 +78,20 @@ PURE_CALLS = frozenset(
         "max",
         "min",
         "range",
-        "set",
     }
-    | {
-        "sorted",
-        "str",
-        "sum",
-        "tuple",
-        "zip",
-        "re.compile",
-        "struct.Struct",
-        "MappingProxyType",
-        "types.MappingProxyType",
-    }
-    | {"timedelta", "datetime.timedelta", "Decimal", "decimal.Decimal", "Fraction", "fractions.Fraction"}
+    | {"set", "sorted", "str", "sum", "tuple", "zip", "re.compile", "struct.Struct", "logging.getLogger"}
+    | {"MappingProxyType", "types.MappingProxyType", "timedelta", "datetime.timedelta", "PurePosixPath"}
+    | {"Decimal", "decimal.Decimal", "Fraction", "fractions.Fraction", "ContextVar", "contextvars.ContextVar"}
     | {"TypeVar", "typing.TypeVar", "ParamSpec", "typing.ParamSpec", "NewType", "typing.NewType"}
-    | {
-        "logging.getLogger",
-        "ContextVar",
-        "contextvars.ContextVar",
-        "auto",
-        "enum.auto",
-        "field",
-        "dataclasses.field",
-    }
-    | {"msgspec.field", "msgspec.Meta", "Meta", "msgspec.json.Encoder", "msgspec.json.Decoder"}
-    | {"ip_address", "ip_network", "ipaddress.ip_address", "ipaddress.ip_network", "PurePosixPath"}
+    | {"auto", "enum.auto", "field", "dataclasses.field", "Meta", "msgspec.Meta", "msgspec.field"}
+    | {"msgspec.json.Encoder", "msgspec.json.Decoder"}
+    | {"ip_address", "ip_network", "ipaddress.ip_address", "ipaddress.ip_network"}
 )
 """Constructors that make a value and touch nothing."""
 PURE_METHODS = frozenset({"items", "keys", "values"})
 MUTATORS = frozenset(
-    {
-        "add",
-        "append",
-        "clear",
-        "discard",
-        "extend",
-        "insert",
-        "pop",
-        "popitem",
-        "remove",
-        "setdefault",
-        "update",
-    }
+    {"add", "append", "clear", "discard", "extend", "insert"}
+    | {"pop", "popitem", "remove", "setdefault", "update"}
 )
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -303,10 +274,12 @@ def _shares_folder(module: Module, source: str, name: str) -> bool:
 
 
 def _imported_names(module: Module) -> set[str]:
-    """The names that imports bind here; of foreign packages only those of whole modules."""
+    """The names that imports of the product's own code bind here (foreign ones are the linter's affair)."""
     names = set()
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and _is_own(module, node)):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names if _covers(PACKAGE, alias.name)}
+        elif isinstance(node, ast.ImportFrom) and _is_own(module, node):
             names |= {alias.asname or alias.name for alias in node.names}
     return names
 
