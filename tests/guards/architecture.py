@@ -66,33 +66,18 @@ SQL = re.compile(
 )
 VAGUE_NAMES = frozenset({"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"})
 PURE_CALLS = frozenset(
-    {
-        "bytes",
-        "bytes.fromhex",
-        "dict",
-        "dict.fromkeys",
-        "frozenset",
-        "int",
-        "len",
-        "list",
-        "max",
-        "min",
-        "range",
-    }
-    | {"set", "sorted", "str", "sum", "tuple", "zip", "re.compile", "struct.Struct", "logging.getLogger"}
-    | {"MappingProxyType", "types.MappingProxyType", "timedelta", "datetime.timedelta", "PurePosixPath"}
-    | {"Decimal", "decimal.Decimal", "Fraction", "fractions.Fraction", "ContextVar", "contextvars.ContextVar"}
-    | {"TypeVar", "typing.TypeVar", "ParamSpec", "typing.ParamSpec", "NewType", "typing.NewType"}
-    | {"auto", "enum.auto", "field", "dataclasses.field", "Meta", "msgspec.Meta", "msgspec.field"}
-    | {"msgspec.json.Encoder", "msgspec.json.Decoder"}
-    | {"ip_address", "ip_network", "ipaddress.ip_address", "ipaddress.ip_network"}
+    """
+    bytes bytes.fromhex dict dict.fromkeys frozenset int len list max min range set sorted str sum tuple zip
+    re.compile struct.Struct logging.getLogger PurePosixPath ContextVar contextvars.ContextVar
+    MappingProxyType types.MappingProxyType timedelta datetime.timedelta Decimal decimal.Decimal Fraction
+    TypeVar typing.TypeVar ParamSpec typing.ParamSpec NewType typing.NewType auto enum.auto field dataclasses.field
+    Meta msgspec.Meta msgspec.field msgspec.json.Encoder msgspec.json.Decoder
+    ip_address ip_network ipaddress.ip_address ipaddress.ip_network
+    """.split()
 )
 """Constructors that make a value and touch nothing."""
 PURE_METHODS = frozenset({"items", "keys", "values"})
-MUTATORS = frozenset(
-    {"add", "append", "clear", "discard", "extend", "insert"}
-    | {"pop", "popitem", "remove", "setdefault", "update"}
-)
+MUTATORS = frozenset("add append clear discard extend insert pop popitem remove setdefault update".split())
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
