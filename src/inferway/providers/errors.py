@@ -14,6 +14,7 @@ from inferway.errors import (
     ProviderRefused,
     UpstreamError,
 )
+from inferway.providers.scrub import scrub
 
 SERVER_ERRORS = range(500, 600)
 CLIENT_ERRORS = range(400, 500)
@@ -45,7 +46,7 @@ class ProviderSaid(Struct, frozen=True, kw_only=True):
     """What a provider's error answer says, read from its body and headers.
 
     `status` is None for an error inside a stream that carries none. `words` are all machine-readable words of the body, for matching.
-    `retry_after_s` and `should_retry` are its hints. `message` is its text, scrubbed.
+    `retry_after_s` and `should_retry` are its hints. The texts are as the provider wrote them; `provider_error` scrubs them.
     """
 
     status: int | None
@@ -98,7 +99,11 @@ def provider_error(error: type[UpstreamError], said: ProviderSaid) -> Mapping[st
         "param": said.param,
         "message": message,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return {
+        name: scrub(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
 
 
 FALLBACK_RULES: ErrorRules = (
