@@ -1,0 +1,1 @@
+"""Who may call: organizations, namespaces, users, keys and permissions."""

@@ -1,0 +1,1 @@
+"""One SQLite file: the default store of one machine."""

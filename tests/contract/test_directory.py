@@ -1,0 +1,117 @@
+"""Every store keeps organizations, namespaces, users and keys alike."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inferway.access.directory import Directory, Founding
+from inferway.access.founding import new_key
+from inferway.access.records import Namespace, Organization, Permission, User, new_id
+from inferway.errors import BadRequest
+from inferway.store.memory.directory import MemoryDirectory
+from inferway.store.sqlite.database import Database
+from inferway.store.sqlite.directory import SqliteDirectory
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def directory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Directory]:
+    if request.param == "memory":
+        yield MemoryDirectory()
+        return
+    database = Database.open(tmp_path / "inferway.db")
+    yield SqliteDirectory(database)
+    database.close()
+
+
+def founding(name: str = "house") -> Founding:
+    organization = Organization(organization_id=new_id("org"), name=name, created_at=NOW)
+    tenant = organization.organization_id
+    user = User(user_id=new_id("user"), organization_id=tenant, email="Ann@example.com", created_at=NOW)
+    key, _ = new_key(user, "first", Permission.ADMIN, NOW, NOW + timedelta(days=1))
+    namespace = Namespace(namespace_id=new_id("ns"), organization_id=tenant, name="default", created_at=NOW)
+    return Founding(organization=organization, namespace=namespace, user=user, keys=(key,))
+
+
+async def test_an_empty_store_is_founded_once(directory: Directory) -> None:
+    first, second = founding(), founding("other")
+    assert await directory.list_organizations() == ()
+    answers = await asyncio.gather(directory.found(first), directory.found(second))
+    assert sorted(answers) == [False, True]
+    assert len(await directory.list_organizations()) == 1
+
+
+async def test_what_is_stored_comes_back_equal(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    tenant = given.organization.organization_id
+    assert await directory.list_organizations() == (given.organization,)
+    assert await directory.find_key(given.keys[0].digest) == given.keys[0]
+    assert await directory.list_keys(tenant) == given.keys
+    assert await directory.list_namespaces(tenant) == (given.namespace,)
+    assert await directory.find_user(tenant, "ann@EXAMPLE.com") == given.user
+
+
+async def test_a_namespace_is_found_by_id_and_name_in_its_own_organization_only(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    tenant = given.organization.organization_id
+    for reference in (given.namespace.namespace_id, "default"):
+        assert await directory.find_namespace(tenant, reference) == given.namespace
+        assert await directory.find_namespace("org_other", reference) is None
+    for reference in ("", "Default", "default ", "' OR 1=1 --", "%", "default\0"):
+        assert await directory.find_namespace(tenant, reference) is None
+
+
+async def test_names_are_unique_where_they_must_be(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    twin = msgspec.structs.replace(given.namespace, namespace_id=new_id("ns"))
+    user_twin = msgspec.structs.replace(given.user, user_id=new_id("user"), email="ANN@example.com")
+    key_twin, _ = new_key(given.user, "first", Permission.READ, NOW)
+    for add, code in (
+        (directory.add_namespace(twin), "namespace_name_taken"),
+        (directory.add_user(user_twin), "user_taken"),
+        (directory.add_key(key_twin), "key_name_taken"),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            await add
+        assert caught.value.code == code
+
+
+async def test_a_revoked_keys_name_may_be_used_again(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    revoked = msgspec.structs.replace(given.keys[0], revoked_at=NOW)
+    await directory.replace_key(revoked)
+    assert await directory.find_key(revoked.digest) == revoked
+    again, _ = new_key(given.user, "first", Permission.READ, NOW)
+    await directory.add_key(again)
+    assert {key.key_id for key in await directory.list_keys(given.organization.organization_id)} == {
+        revoked.key_id,
+        again.key_id,
+    }
+
+
+async def test_every_change_and_only_a_change_moves_the_generation(directory: Directory) -> None:
+    seen = [await directory.generation()]
+    given = founding()
+    await directory.found(given)
+    seen.append(await directory.generation())
+    await directory.add_namespace(
+        msgspec.structs.replace(given.namespace, namespace_id="ns_2", name="second")
+    )
+    seen.append(await directory.generation())
+    key, _ = new_key(given.user, "second", Permission.READ, NOW)
+    await directory.add_key(key)
+    seen.append(await directory.generation())
+    await directory.replace_key(msgspec.structs.replace(key, revoked_at=NOW))
+    seen.append(await directory.generation())
+    assert seen == sorted(set(seen))
+    await directory.find_key(key.digest)
+    assert await directory.generation() == seen[-1]
