@@ -41,7 +41,7 @@ class Completions(Struct, frozen=True, kw_only=True):
     completions: tuple[Completion, ...]
 
 
-def data_of(result: Result, singular: bool) -> Any:  # noqa: ANN401 - the shape depends on the operation
+def data_of(result: Result, *, singular: bool) -> Any:
     """`data` of an embedding or a transcription."""
     if isinstance(result, TranscriptionResult):
         return result.transcript

@@ -103,7 +103,12 @@ class Attempts:
         self._uniform = uniform
 
     async def run(
-        self, call: Call, routes: tuple[Route, ...], context: Context, journey: Journey, emit: Emit | None = None
+        self,
+        call: Call,
+        routes: tuple[Route, ...],
+        context: Context,
+        journey: Journey,
+        emit: Emit | None = None,
     ) -> Outcome:
         """Try the routes in order until one answers.
 
@@ -139,8 +144,10 @@ class Attempts:
                 route = stricter
                 tried -= 1
             except GatewayError as error:
-                if watched.emitted or not error.retryable:
-                    raise _final(error, retryable=False) if watched.emitted else error
+                if watched.emitted:
+                    error.retryable = False
+                if not error.retryable:
+                    raise
                 wait_s = self._wait_s(error, tried)
                 if tried >= allowed or wait_s is None or wait_s >= context.deadline.remaining_s():
                     raise
@@ -165,7 +172,9 @@ class Attempts:
                 Attempt(provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms)
             )
         journey.spent.append(
-            Spent(provider=target.provider, model=target.model, model_version=result.model, usage=result.usage)
+            Spent(
+                provider=target.provider, model=target.model, model_version=result.model, usage=result.usage
+            )
         )
         journey.adaptations.update(dict.fromkeys(prepared.adaptations))
         journey.warnings.update(dict.fromkeys(result.warnings))
@@ -193,7 +202,6 @@ class _Watched:
 
 
 async def _execute(route: Route, prepared: Prepared, context: Context, watched: _Watched) -> Result:
-    context.timing.attempts += 1
     call = prepared.call
     try:
         async with context.deadline.limit():
@@ -231,8 +239,3 @@ def _without_refused_parameter(call: Call, route: Route, error: ProviderRefused)
     if route.target.facts.get(name) is False:
         return None
     return with_stricter_facts(route, name)
-
-
-def _final(error: GatewayError, *, retryable: bool) -> GatewayError:
-    error.retryable = retryable
-    return error

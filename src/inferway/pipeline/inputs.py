@@ -144,7 +144,7 @@ def read_inputs(raw: dict[str, msgspec.Raw], *, plugin: bool) -> Inputs:
     return _resolve(given, tuple(name[:64] for name in ignored))
 
 
-def _read(name: str, value: msgspec.Raw) -> Any:  # noqa: ANN401 - the type is the key's own
+def _read(name: str, value: msgspec.Raw) -> Any:
     try:
         return _decoders[name].decode(value)
     except msgspec.ValidationError as error:
@@ -282,7 +282,9 @@ def _part(part: _AnyPart, place: list[str | int]) -> Part:
 _Kind = Literal["image", "audio", "video", "document"]
 
 
-def _content_of(part: _ImagePart | _AudioPart | _VideoPart | _DocumentPart) -> tuple[_Kind, str | None, str | None]:
+def _content_of(
+    part: _ImagePart | _AudioPart | _VideoPart | _DocumentPart,
+) -> tuple[_Kind, str | None, str | None]:
     match part:
         case _ImagePart():
             return "image", part.image_url, part.image_base64

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from inferway.access.caller import Caller
+from inferway.access.records import Caller
 from inferway.errors import GatewayError
 from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
@@ -45,26 +45,27 @@ class Ride(Struct, frozen=True, kw_only=True):
     sink: Sink | None
 
 
+class Parts(Struct, frozen=True, kw_only=True):
+    """The outside parts that a pipeline works with."""
+
+    registry: Registry
+    units: Units
+    media: MediaLoader
+    admission: Admission
+    ledger: Ledger
+    pricer: Pricer
+
+
 class Pipeline:
     """Runs inference requests. All outside parts are handed in."""
 
-    def __init__(
-        self,
-        *,
-        registry: Registry,
-        units: Units,
-        media: MediaLoader,
-        admission: Admission,
-        ledger: Ledger,
-        pricer: Pricer,
-        bounds: Bounds,
-    ) -> None:
-        self._registry = registry
-        self._units = units
-        self._media = media
-        self._admission = admission
-        self._ledger = ledger
-        self._pricer = pricer
+    def __init__(self, parts: Parts, bounds: Bounds) -> None:
+        self._registry = parts.registry
+        self._units = parts.units
+        self._media = parts.media
+        self._admission = parts.admission
+        self._ledger = parts.ledger
+        self._pricer = parts.pricer
         self._bounds = bounds
 
     async def infer(
@@ -110,9 +111,7 @@ class Pipeline:
         sink: Sink | None,
     ) -> Ride:
         bounds = self._bounds
-        plan = make_plan(
-            request, self._registry, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max
-        )
+        plan = make_plan(request, self._registry, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
         schema = request.parameters.schema
         asked_s = request.parameters.timeout_s or bounds.timeout_s
         deadline = Deadline.after(min(asked_s, bounds.timeout_s))
@@ -130,8 +129,8 @@ class Pipeline:
     async def _load(self, media: tuple[Media, ...], deadline: Deadline) -> dict[Media, Media]:
         if not media:
             return {}
-        jobs = [self._media.load(item, deadline=deadline) for item in media]
-        return dict(zip(media, await side_by_side(jobs, self._bounds.prompt_concurrency), strict=True))
+        loaded = await self._media.load_all(media, deadline_s=deadline.remaining_s())
+        return dict(zip(media, loaded, strict=True))
 
     async def _run(
         self, ride: Ride, calls: tuple[Call, ...]
@@ -168,7 +167,7 @@ class Pipeline:
         good = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
         first = good[0]
         target = first.route.target
-        data = data_of(first.result, ride.request.inputs.singular)
+        data = data_of(first.result, singular=ride.request.inputs.singular)
         if isinstance(first.result, ChatResult):
             data = Completions(completions=tuple(_completion(outcome) for outcome in outcomes))
         warnings = (*ride.plan.warnings, *ride.journey.warnings, *_detours(ride.plan, outcomes))

@@ -60,7 +60,7 @@ def read_parameters(raw: dict[str, msgspec.Raw]) -> Parameters:
 _NONE = Parameters()
 
 
-def _read(name: str, value: msgspec.Raw) -> Any:  # noqa: ANN401 - the type is the parameter's own
+def _read(name: str, value: msgspec.Raw) -> Any:
     try:
         return _decoders[name].decode(value)
     except msgspec.ValidationError as error:

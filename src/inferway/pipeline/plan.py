@@ -49,7 +49,10 @@ def make_plan(request: InferenceRequest, registry: Registry, *, prompts_max: int
     if request.provider is None:
         raise _no_plugin(request)
     inputs = request.inputs
-    for name, count, most in (("prompts", len(inputs.prompts), prompts_max), ("texts", len(inputs.texts), texts_max)):
+    for name, count, most in (
+        ("prompts", len(inputs.prompts), prompts_max),
+        ("texts", len(inputs.texts), texts_max),
+    ):
         if count > most:
             raise BadRequest(f"at most {most} {name} in one call; there are {count}", code=f"too_many_{name}")
     if request.stream and inputs.operation not in (Operation.CHAT, Operation.VISION):

@@ -1,12 +1,13 @@
 """What the pipeline needs from the rest, as Protocols; the composition root hands in the concrete parts."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from inferway.access.caller import Caller
+from inferway.access.records import Caller
 from inferway.providers.base import Provider, Target
-from inferway.types import ChatEvent, Deadline, Media, Operation, Usage
+from inferway.types import ChatEvent, Media, Operation, Usage
 from inferway.usage.records import Intent, UsageRecord
 
 
@@ -23,9 +24,9 @@ class Registry(Protocol):
 
 
 class MediaLoader(Protocol):
-    """Fetches or decodes media; raises `CallerError`."""
+    """Fetches or decodes media, side by side, in order; raises `CallerError` or `Overloaded`."""
 
-    async def load(self, media: Media, *, deadline: Deadline) -> Media: ...
+    async def load_all(self, items: Sequence[Media], *, deadline_s: float) -> tuple[Media, ...]: ...
 
 
 class Ticket(Protocol):

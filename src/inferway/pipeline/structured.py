@@ -12,11 +12,13 @@ from inferway.types import ChatCall, ChatResult, Completion, Message, Structured
 _MAX_SCHEMA_BYTES = 256 * 1024
 _SHOWN_ERRORS = 5
 
+Schema = dict[str, Any] | bool
+
 
 class Checker:
     """A compiled JSON Schema."""
 
-    def __init__(self, schema: dict[str, Any] | bool) -> None:
+    def __init__(self, schema: Schema) -> None:
         self._validator = _compile(schema)
 
     def findings(self, value: object) -> list[str]:
@@ -30,7 +32,7 @@ class Checker:
         return found
 
 
-def _compile(schema: dict[str, Any] | bool) -> Any:  # noqa: ANN401 - one validator class per draft
+def _compile(schema: Schema) -> Any:
     if len(msgspec.json.encode(schema)) > _MAX_SCHEMA_BYTES:
         raise _impossible("the schema is larger than 256 KiB", ())
     try:
@@ -43,7 +45,7 @@ def _compile(schema: dict[str, Any] | bool) -> Any:  # noqa: ANN401 - one valida
         raise _impossible(str(error)[:300], ()) from None
 
 
-def _refuse(uri: str) -> Any:  # noqa: ANN401 - it never returns
+def _refuse(uri: str) -> Any:
     """References leave the schema for nowhere: neither files nor the network are read."""
     raise ValueError(f"references outside the schema are not followed: {uri[:100]}")
 

@@ -111,9 +111,9 @@ def _joined(call: EmbeddingCall, parts: list[Outcome]) -> EmbeddingResult:
     if len(vectors) != len(call.items):
         raise ProviderBadAnswer(f"{len(call.items)} items were sent and {len(vectors)} vectors came back")
     usage = sum((result.usage for result in results[1:]), start=results[0].usage)
-    return EmbeddingResult(vectors=vectors, usage=replace(usage, vectors=len(vectors)), model=results[0].model)
-
-
+    return EmbeddingResult(
+        vectors=vectors, usage=replace(usage, vectors=len(vectors)), model=results[0].model
+    )
 
 
 def _chat(outcome: Outcome) -> ChatResult:

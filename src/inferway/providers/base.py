@@ -1,7 +1,7 @@
 """What a provider is: a Protocol per capability, and the values that travel to and from its wire."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -144,7 +144,9 @@ class StreamingChat(Capability[ChatCall, ChatResult], Protocol):
     a stream that ends without the provider's own terminal event raises `ProviderBadAnswer`. Closing it cancels the upstream.
     """
 
-    def stream(self, prepared: Prepared, context: Context) -> AsyncIterator[ChatEvent | ChatResult]: ...
+    def stream(
+        self, prepared: Prepared, context: Context
+    ) -> AsyncGenerator[ChatEvent | ChatResult, None]: ...
 
 
 def no_facts(model: str) -> Facts:
@@ -243,7 +245,9 @@ class Transport(Protocol):
     reads no proxy or netrc from the environment.
     """
 
-    async def send(self, url: str, request: WireRequest, headers: Headers, deadline: Deadline) -> WireResponse: ...
+    async def send(
+        self, url: str, request: WireRequest, headers: Headers, deadline: Deadline
+    ) -> WireResponse: ...
 
     def open(
         self, url: str, request: WireRequest, headers: Headers, deadline: Deadline

@@ -136,7 +136,7 @@ def _dropped(name: str, reason: str) -> Adaptation:
     return Adaptation(field=f"parameters.{name}", action="dropped", reason=reason)
 
 
-def _fit(name: str, value: Any, rule: Rule, facts: Facts, told: list[Adaptation]) -> Any:  # noqa: ANN401 - any JSON value
+def _fit(name: str, value: Any, rule: Rule, facts: Facts, told: list[Adaptation]) -> Any:
     if isinstance(value, int | float):
         value = _clamp(name, value, rule, facts, told)
     if rule.at_most is not None and len(value) > rule.at_most:

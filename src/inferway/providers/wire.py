@@ -1,7 +1,7 @@
 """Makes capabilities of a translator, an endpoint, credentials and the transport: all that wire providers share."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from time import perf_counter
 from typing import Generic, NoReturn
 
@@ -134,7 +134,9 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
         )
         self._chat_translator = translator
 
-    async def stream(self, prepared: Prepared, context: Context) -> AsyncIterator[ChatEvent | ChatResult]:
+    async def stream(
+        self, prepared: Prepared, context: Context
+    ) -> AsyncGenerator[ChatEvent | ChatResult, None]:
         """Events as they come and, last, the whole result; closing the iterator closes the upstream connection."""
         request: WireRequest = prepared.payload
         headers = await self._headers(context)

@@ -1,0 +1,125 @@
+"""The outermost ASGI application: checks the Host, sends inference to the hot path and everything else to Starlette."""
+
+import logging
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from inferway.errors import BadRequest, GatewayError, NotFound
+from inferway.http.inference import internal_error, respond_error
+from inferway.http.render import encode, envelope, error_headers, json_headers
+from inferway.http.wire import Receive, Scope, Send, request_id_of
+
+_log = logging.getLogger("inferway.http")
+
+INFERENCE_PATH = "/v1/inference"
+
+
+class MethodNotAllowed(GatewayError):
+    """The path exists, the method does not."""
+
+    status = 405
+    type = "MethodNotAllowedError"
+
+
+class Front:
+    """Everything a client can reach. `allowed_hosts` is empty for any, else names; `*.example.com` matches subdomains."""
+
+    def __init__(self, *, inference: ASGIApp, pages: ASGIApp, allowed_hosts: tuple[str, ...] = ()) -> None:
+        self._inference = inference
+        self._pages = pages
+        self._allowed_hosts = tuple(host.lower() for host in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route one connection."""
+        if scope["type"] != "http":
+            await self._pages(scope, receive, send)
+            return
+        refusal = self._refuse_host(scope)
+        if refusal is not None:
+            await respond_error(send, refusal, request_id_of(scope))
+        elif scope["path"] == INFERENCE_PATH and scope["method"] == "POST":
+            await self._inference(scope, receive, send)
+        else:
+            await self._guarded(scope, receive, send)
+
+    def _refuse_host(self, scope: Scope) -> GatewayError | None:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not hosts[0]:
+            return BadRequest("exactly one Host header is required", code="bad_host")
+        if not self._allowed_hosts:
+            return None
+        name = _host_name(hosts[0].decode("latin-1").lower())
+        if any(_matches(name, allowed) for allowed in self._allowed_hosts):
+            return None
+        return BadRequest("this server does not answer to that Host", code="bad_host")
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Any) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._pages(scope, receive, watched)
+        except Exception:  # noqa: BLE001 - the outermost layer: nothing else may answer for a defect
+            request_id = request_id_of(scope)
+            _log.exception("request %s failed", request_id)
+            if not started:
+                await respond_error(send, internal_error(request_id), request_id)
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0].removeprefix("[")
+    return host.partition(":")[0].removesuffix(".")
+
+
+def _matches(name: str, allowed: str) -> bool:
+    if allowed.startswith("*."):
+        return name.endswith(allowed[1:])
+    return name == allowed
+
+
+def pages_app(routes: list[BaseRoute]) -> Starlette:
+    """The Starlette application behind the hot path, with every error in the envelope."""
+    handlers: dict[Any, Any] = {HTTPException: _http_exception, GatewayError: _gateway_error}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    if error.status_code == 405:
+        answer = _error_response(request, MethodNotAllowed(f"{request.method} is not served here"))
+        answer.headers.update(error.headers or {})
+        return answer
+    if error.status_code == 404:
+        return _error_response(request, NotFound("there is nothing at this path", code="path_not_found"))
+    return _error_response(request, BadRequest(error.detail))
+
+
+async def _gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
+    return _error_response(request, error)
+
+
+def _error_response(request: Request, error: GatewayError) -> Response:
+    request_id = request_id_of(request.scope)
+    answer = json_response(envelope(error, request_id), request_id, status=error.status)
+    answer.raw_headers.extend(error_headers(error))
+    return answer
+
+
+def json_response(value: object, request_id: str, *, status: int = 200) -> Response:
+    """A JSON answer of the routes behind the hot path."""
+    body = encode(value)
+    answer = Response(body, status_code=status)
+    answer.raw_headers = json_headers(body, request_id)
+    return answer

@@ -1,0 +1,65 @@
+"""Renders answers and errors: the one place that knows how they look on the wire."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from inferway.errors import GatewayError, UpstreamError
+from inferway.pipeline.answer import error_body
+from inferway.providers.base import Timing
+
+Header = tuple[bytes, bytes]
+
+_encoder = msgspec.json.Encoder()
+_JSON: Header = (b"content-type", b"application/json")
+_NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+_RETRY_AFTER_S = 1.0
+"""The hint of an error that has none: most overloads and outages outlast a second, and clients back off from there."""
+
+
+def encode(value: object) -> bytes:
+    """A value as JSON bytes."""
+    return _encoder.encode(value)
+
+
+def json_headers(body: bytes, request_id: str, timing: Timing | None = None) -> list[Header]:
+    """The headers of a JSON answer."""
+    headers = [
+        _JSON,
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode("ascii")),
+        _NOSNIFF,
+    ]
+    if timing is not None:
+        headers.append(server_timing(timing))
+    return headers
+
+
+def server_timing(timing: Timing) -> Header:
+    """Where the time went, in milliseconds: in the gateway, and waiting for the upstream (summed over parallel attempts)."""
+    upstream_ms = timing.upstream_s * 1000
+    gateway_ms = max(0.0, timing.elapsed_ms() - upstream_ms)
+    return (b"server-timing", b"gateway;dur=%.2f, upstream;dur=%.2f" % (gateway_ms, upstream_ms))
+
+
+def envelope(error: GatewayError, request_id: str) -> dict[str, Any]:
+    """The error envelope."""
+    return {
+        "success": False,
+        "status": error.status,
+        "error": error_body(error),
+        "request_id": request_id,
+    }
+
+
+def error_headers(error: GatewayError) -> Iterable[Header]:
+    """The headers that an error adds: when to come back, and whether to."""
+    if error.status in (429, 503):
+        hint_s = _RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
+        yield (b"retry-after", b"%d" % max(1, math.ceil(min(hint_s, 86_400.0))))
+    if isinstance(error, UpstreamError) and error.status in (429, 500, 503):
+        yield (b"x-should-retry", b"false")
+    if error.status == 401:
+        yield (b"www-authenticate", b"Bearer")

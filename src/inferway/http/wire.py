@@ -1,0 +1,83 @@
+"""Reading a request off ASGI: headers, request id, body with a cap."""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from inferway.errors import BadRequest
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_JSON_TYPE = re.compile(
+    rb"application/(?:json|[a-z0-9.+-]+\+json)\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?", re.IGNORECASE
+)
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+def find_header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of that name (lower case), or None."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
+
+
+def request_id_of(scope: Scope) -> str:
+    """The caller's request id if it is one that may be echoed, else a new one."""
+    given = find_header(scope, b"x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return "req_" + secrets.token_hex(12)
+
+
+def require_json(scope: Scope) -> None:
+    """Raises `BadRequest` unless the body is said to be plain JSON in UTF-8."""
+    kind = find_header(scope, b"content-type")
+    if kind is None or not _JSON_TYPE.fullmatch(kind.strip()):
+        raise BadRequest("send the body as Content-Type: application/json", code="unsupported_media_type")
+    encoding = find_header(scope, b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        raise BadRequest("send the body without Content-Encoding", code="unsupported_media_type")
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """The whole body.
+
+    Raises `BadRequest` (code body_too_large) as soon as it is known to be larger than `max_bytes`, and `ClientLeft`.
+    """
+    declared = find_header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        return body
+    parts, size = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(max_bytes: int) -> BadRequest:
+    return BadRequest(
+        f"the body is larger than {max_bytes} bytes", code="body_too_large", details={"max_bytes": max_bytes}
+    )
