@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from inferway.errors import BadRequest, GatewayError, ProviderBadAnswer, ProviderRefused, ProviderTimeout
 from inferway.pipeline.estimate import with_estimate
@@ -203,6 +204,7 @@ class _Watched:
 
 async def _execute(route: Route, prepared: Prepared, context: Context, watched: _Watched) -> Result:
     call = prepared.call
+    context = replace(context, credential=route.credential)
     try:
         async with context.deadline.limit():
             if isinstance(call, ChatCall) and call.stream and watched.emit is not None:

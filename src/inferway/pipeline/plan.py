@@ -9,7 +9,7 @@ from inferway.errors import BadRequest, NotFound
 from inferway.pipeline.parameters import require_tools
 from inferway.pipeline.ports import Registry
 from inferway.pipeline.request import InferenceRequest
-from inferway.providers.base import Capability, Provider, Target
+from inferway.providers.base import Capability, Credential, Provider, Target
 from inferway.types import (
     Call,
     ChatCall,
@@ -30,6 +30,7 @@ class Route(Struct, frozen=True, kw_only=True):
     provider: Provider
     capability: Capability[Any, Result]
     target: Target
+    credential: Credential | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -94,7 +95,9 @@ def _route(name: str, model: str, operation: Operation, registry: Registry) -> R
         options=provider.options,
         pass_media_urls=provider.pass_media_urls,
     )
-    return Route(provider=provider, capability=capability, target=target)
+    return Route(
+        provider=provider, capability=capability, target=target, credential=provider.credential
+    )
 
 
 def _warnings(request: InferenceRequest) -> tuple[str, ...]:

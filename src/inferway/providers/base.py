@@ -166,6 +166,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     operations: frozenset[Operation] = frozenset()
     facts: Callable[[str], Facts] = no_facts
     """The known facts of a model by name; a `FactTable.facts`."""
+    credential: Credential | None = None
+    """The operator's credential; a caller's own takes its place."""
     pass_media_urls: bool = False
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     closed_models: frozenset[str] | None = None
