@@ -1,0 +1,62 @@
+"""The values of the ledger: what was begun, and how it ended."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from inferway.types import Usage
+
+RecordStatus = Literal["ok", "partial", "error", "client_disconnected", "unknown"]
+
+
+class Intent(Struct, frozen=True, kw_only=True):
+    """A call that is about to be made; written before the first upstream attempt."""
+
+    record_id: str
+    request_id: str
+    organization_id: str
+    namespace_id: str
+    key_id: str
+    operation: str
+    provider: str
+    model: str
+    started_at: datetime
+
+
+class AttemptRecord(Struct, frozen=True, kw_only=True):
+    """One try at one upstream; `outcome` is `ok` or the error's code."""
+
+    provider: str
+    model: str
+    outcome: str
+    duration_ms: float
+
+
+class UsageRecord(Struct, frozen=True, kw_only=True):
+    """How a call ended. `provider` and `model` are those that answered, or those first asked when none did.
+
+    `cost_microusd` is None when some of the usage has no known price. `record_id` is unique for each call, also when a caller sends the
+    same request id twice.
+    """
+
+    record_id: str
+    request_id: str
+    organization_id: str
+    namespace_id: str
+    key_id: str
+    operation: str
+    provider: str
+    model: str
+    status: RecordStatus
+    started_at: datetime
+    latency_ms: float
+    upstream_ms: float
+    usage: Usage
+    error_type: str | None = None
+    error_code: str | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+    cost_microusd: int | None = None
+    price_version: str | None = None
+    streamed: bool = False
+    cached: bool = False
