@@ -59,7 +59,11 @@ def _standard(text: str) -> str:
         if "+" in text or "/" in text:
             raise MediaUnreadable("The media mixes two base64 alphabets.")
         text = text.replace("-", "+").replace("_", "/")
-    return text if "=" in text else text + "=" * (-len(text) % 4)
+    content = text.rstrip("=")
+    padding = -len(content) % 4
+    if len(text) - len(content) not in (0, padding):
+        raise MediaUnreadable("The media is not valid base64.")
+    return content + "=" * padding
 
 
 def _canonical(text: str, data: bytes) -> str:

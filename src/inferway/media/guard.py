@@ -18,6 +18,7 @@ MAX_URL_CHARS: Final = 8192
 MAX_ANSWERS: Final = 64
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE | re.DOTALL)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(?::([1-9][0-9]{0,4}))?")
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # WHATWG URL: a host whose last label is a number is an IPv4 address in some spelling.
@@ -80,13 +81,14 @@ def parse_redirect(current: Target, location: bytes) -> Target:
         text = location.decode("utf-8")
     except UnicodeDecodeError:
         raise FetchFailed("redirect that is not text") from None
-    # The odd ones go first: urljoin removes some of them silently.
+    # The odd ones go first: urljoin removes some of them silently, and mends a missing host with the current one.
     _refuse_odd_characters(text)
+    if text.startswith("///"):
+        raise FetchFailed("malformed redirect")
     try:
-        joined = urljoin(current.url, text)
+        target = parse_url(text if _SCHEME.match(text) else urljoin(current.url, text))
     except ValueError:
         raise FetchFailed("malformed redirect") from None
-    target = parse_url(joined)
     if current.scheme == "https" and target.scheme == "http":
         raise FetchFailed("redirect from https to http")
     return target
