@@ -14,6 +14,7 @@ from inferway.pipeline.estimate import with_estimate
 from inferway.pipeline.plan import Route, with_stricter_facts
 from inferway.providers.base import Context, Prepared
 from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, Usage
+from inferway.usage.records import AttemptRecord
 
 Emit = Callable[[Route, ChatEvent], Awaitable[None]]
 """Takes an event of a stream, and the route it came by."""
@@ -31,16 +32,6 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     longest_hint_s: float = 30.0
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
-    """One try at one upstream, for the record."""
-
-    provider: str
-    model: str
-    outcome: str
-    """`ok`, or the error's code."""
-    duration_ms: float
-
-
 class Spent(Struct, frozen=True, kw_only=True):
     """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran."""
 
@@ -51,13 +42,17 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class Journey:
-    """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order."""
+    """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order.
 
-    __slots__ = ("adaptations", "attempts", "spent", "warnings")
+    `failed` counts units (prompts) that failed for good.
+    """
+
+    __slots__ = ("adaptations", "attempts", "failed", "spent", "warnings")
 
     def __init__(self) -> None:
-        self.attempts: list[Attempt] = []
+        self.attempts: list[AttemptRecord] = []
         self.spent: list[Spent] = []
+        self.failed = 0
         self.adaptations: dict[Adaptation, None] = {}
         self.warnings: dict[str, None] = {}
 
@@ -170,7 +165,9 @@ class Attempts:
         finally:
             spent_ms = (time.perf_counter() - started) * 1000
             journey.attempts.append(
-                Attempt(provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms)
+                AttemptRecord(
+                    provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms
+                )
             )
         journey.spent.append(
             Spent(

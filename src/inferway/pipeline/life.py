@@ -1,12 +1,13 @@
 """The one life of a request: plan, admit, load, intend, call, settle, answer; for every operation, streamed or not."""
 
 import asyncio
+import secrets
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from inferway.access.records import Caller
-from inferway.errors import GatewayError
+from inferway.errors import GatewayError, InternalError
 from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Journey, Outcome
@@ -18,7 +19,7 @@ from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
 from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media
-from inferway.usage.records import Intent, UsageRecord
+from inferway.usage.records import Intent, RecordStatus, UsageRecord
 
 Settled = Outcome | GatewayError
 
@@ -35,6 +36,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
 class Ride(Struct, frozen=True, kw_only=True):
     """One request on its way: who asks for what, since when, by when, and what has happened so far."""
 
+    record_id: str
     caller: Caller
     request: InferenceRequest
     plan: Plan
@@ -94,7 +96,7 @@ class Pipeline:
             outcomes, error = await self._run(ride, calls)
             account = account_of(ride.journey.spent, self._pricer)
             await self._ledger.settle(self._record(ride, account, error))
-            if isinstance(error, BaseException):
+            if error is not None:
                 raise error
             return self._answer(ride, outcomes, account)
         finally:
@@ -116,6 +118,7 @@ class Pipeline:
         asked_s = request.parameters.timeout_s or bounds.timeout_s
         deadline = Deadline.after(min(asked_s, bounds.timeout_s))
         return Ride(
+            record_id=secrets.token_hex(12),
             caller=caller,
             request=request,
             plan=plan,
@@ -132,15 +135,15 @@ class Pipeline:
         loaded = await self._media.load_all(media, deadline_s=deadline.remaining_s())
         return dict(zip(media, loaded, strict=True))
 
-    async def _run(
-        self, ride: Ride, calls: tuple[Call, ...]
-    ) -> tuple[list[Settled], GatewayError | asyncio.CancelledError | None]:
+    async def _run(self, ride: Ride, calls: tuple[Call, ...]) -> tuple[list[Settled], BaseException | None]:
         """Every unit's outcome, and what the whole call fails with: all units failing, or the caller leaving."""
         try:
             units = [self._unit(ride, index, call, alone=len(calls) == 1) for index, call in enumerate(calls)]
             outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
         except asyncio.CancelledError as left:
             return [], left
+        except Exception as defect:  # noqa: BLE001 - a defect of ours is settled first, then raised as it is
+            return [], defect
         errors = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
         return outcomes, errors[0] if len(errors) == len(outcomes) else None
 
@@ -156,6 +159,7 @@ class Pipeline:
                 call, ride.plan.routes, ride.context, ride.journey, emit if sink else None, ride.checker
             )
         except GatewayError as error:
+            ride.journey.failed += 1
             if sink is not None and not alone:
                 await sink.failed(index, error_body(error))
             return error
@@ -206,6 +210,7 @@ class Pipeline:
     def _intent(self, ride: Ride) -> Intent:
         target = ride.plan.routes[0].target
         return Intent(
+            record_id=ride.record_id,
             request_id=ride.context.request_id,
             organization_id=ride.caller.organization_id,
             namespace_id=ride.caller.namespace_id,
@@ -216,10 +221,42 @@ class Pipeline:
             started_at=ride.started_at,
         )
 
-    def _record(
-        self, ride: Ride, account: Account, error: GatewayError | asyncio.CancelledError | None
-    ) -> UsageRecord:
-        raise NotImplementedError
+    def _record(self, ride: Ride, account: Account, error: BaseException | None) -> UsageRecord:
+        timing = ride.context.timing
+        first = ride.plan.routes[0].target
+        answered = ride.journey.spent[-1] if ride.journey.spent else None
+        status, kind, code = _status(ride.journey.failed, error)
+        return UsageRecord(
+            record_id=ride.record_id,
+            request_id=ride.context.request_id,
+            organization_id=ride.caller.organization_id,
+            namespace_id=ride.caller.namespace_id,
+            key_id=ride.caller.key_id,
+            operation=ride.plan.operation.value,
+            provider=answered.provider if answered else first.provider,
+            model=answered.model if answered else first.model,
+            status=status,
+            started_at=ride.started_at,
+            latency_ms=timing.elapsed_ms(),
+            upstream_ms=timing.upstream_s * 1000,
+            usage=account.usage,
+            error_type=kind,
+            error_code=code,
+            attempts=tuple(ride.journey.attempts),
+            cost_microusd=account.microusd,
+            price_version=account.price_version,
+            streamed=ride.sink is not None,
+        )
+
+
+def _status(failed: int, error: BaseException | None) -> tuple[RecordStatus, str | None, str | None]:
+    if error is None:
+        return "partial" if failed else "ok", None, None
+    if isinstance(error, GatewayError):
+        return "error", error.type, error.code
+    if isinstance(error, Exception):
+        return "error", InternalError.type, None
+    return "client_disconnected", None, None
 
 
 def _completion(outcome: Settled) -> Completion:

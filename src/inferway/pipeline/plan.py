@@ -95,9 +95,7 @@ def _route(name: str, model: str, operation: Operation, registry: Registry) -> R
         options=provider.options,
         pass_media_urls=provider.pass_media_urls,
     )
-    return Route(
-        provider=provider, capability=capability, target=target, credential=provider.credential
-    )
+    return Route(provider=provider, capability=capability, target=target, credential=provider.credential)
 
 
 def _warnings(request: InferenceRequest) -> tuple[str, ...]:
