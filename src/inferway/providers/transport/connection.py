@@ -1,0 +1,266 @@
+"""One HTTP/1.1 connection to a provider: writes a request, reads its answer, and knows whether it may serve another."""
+
+import asyncio
+import socket
+import ssl
+from typing import Any
+
+import httptools
+
+from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderTls
+from inferway.providers.transport.limits import Limits
+
+_LARGE_BODY = 64 * 1024
+_BUFFER_HIGH = 256 * 1024
+_BUFFER_LOW = 64 * 1024
+_UNLIMITED_OVERHEAD = 1024 * 1024
+_TIMED_OUT = "The provider did not answer completely by the deadline."
+
+
+class ConnectionDropped(Exception):
+    """The connection ended after the request was written and before any byte of an answer."""
+
+
+class Answer:
+    """One answer while it arrives. `future` ends when it is complete, or for a stream when its head is there."""
+
+    __slots__ = (
+        "body_bytes",
+        "buffered",
+        "complete",
+        "error",
+        "future",
+        "head_done",
+        "headers",
+        "keep_alive",
+        "max_bytes",
+        "parts",
+        "received",
+        "status",
+        "streaming",
+        "until_close",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, max_bytes: int, streaming: bool) -> None:
+        self.future: asyncio.Future[None] = loop.create_future()
+        self.max_bytes = max_bytes
+        self.streaming = streaming
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.parts: list[bytes] = []
+        self.received = 0
+        self.body_bytes = 0
+        self.buffered = 0
+        self.head_done = False
+        self.until_close = False
+        self.complete = False
+        self.keep_alive = False
+        self.error: Exception | None = None
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """End this answer with an error, unless it has ended."""
+        if self.complete or self.error is not None:
+            return
+        self.error = error
+        self.wake()
+
+    def finish(self) -> None:
+        """Say that the whole answer is there."""
+        self.complete = True
+        self.wake()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.complete or self.error is not None
+
+
+class Connection(asyncio.Protocol):
+    """The protocol side of a connection. At most one answer is awaited at a time: requests are never pipelined."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+        self.closed = False
+        self.used = False
+        self.idle_until = 0.0
+        self._loop = loop
+        self._limits = limits
+        self._transport: Any = None
+        self._answer: Answer | None = None
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._interim = False
+        self._paused = False
+        self._spoilt = False
+
+    def start(self, head: bytes, body: bytes, *, max_bytes: int, streaming: bool) -> Answer:
+        """Write a request and give the answer that will fill as it arrives."""
+        self.used = True
+        self._answer = answer = Answer(self._loop, max_bytes=max_bytes, streaming=streaming)
+        if len(body) < _LARGE_BODY:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        return answer
+
+    def expire(self) -> None:
+        """The deadline has come: fail what is awaited and hang up."""
+        if self._answer is not None:
+            self._answer.fail(ProviderTimeout(_TIMED_OUT))
+        self.abort()
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def is_reusable(self) -> bool:
+        """Whether another request may follow: the answer is complete and so is what we sent, and both sides keep the connection."""
+        answer = self._answer
+        if answer is None or not answer.complete or not answer.keep_alive or self._spoilt or self.closed:
+            return False
+        return self._transport.get_write_buffer_size() == 0 and not self._transport.is_closing()
+
+    def rest(self) -> None:
+        """Forget the last answer; whatever arrives from now on was not asked for."""
+        self._answer = None
+        if self._paused:
+            self.resume()
+
+    def resume(self) -> None:
+        """Go on reading after the reader has caught up."""
+        if self._paused and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def take(self, answer: Answer) -> bytes:
+        """What has arrived of the body and was not taken yet."""
+        parts = answer.parts
+        chunk = parts[0] if len(parts) == 1 else b"".join(parts)
+        answer.parts = []
+        answer.buffered = 0
+        self.resume()
+        return chunk
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.closed:
+            transport.abort()  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None or answer.ended:
+            # A server that speaks out of turn (often 408 before it closes) is not to be trusted with the next request.
+            self._spoilt = True
+            self.abort()
+            return
+        answer.received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse("The provider's answer is not valid HTTP.")
+            return
+        if not answer.head_done:
+            if answer.received > self._limits.head_bytes:
+                self._refuse("The provider's answer has headers that are too large.")
+        elif (
+            answer.body_bytes > answer.max_bytes
+            or answer.received > 8 * answer.max_bytes + _UNLIMITED_OVERHEAD
+        ):
+            self._refuse("The provider's answer is too large.")
+        elif answer.streaming and answer.buffered:
+            if answer.buffered > _BUFFER_HIGH and not self._paused and not answer.complete:
+                self._paused = True
+                self._transport.pause_reading()
+            answer.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        answer = self._answer
+        if answer is None or answer.ended:
+            return
+        if answer.until_close and exc is None:
+            answer.finish()
+        elif answer.received:
+            answer.fail(ProviderBadAnswer("The provider's answer broke off."))
+        elif isinstance(exc, ssl.SSLError):
+            answer.fail(ProviderTls("The provider ended the connection with a TLS error."))
+        else:
+            answer.fail(ConnectionDropped())
+
+    def _refuse(self, message: str) -> None:
+        if self._answer is not None:
+            self._answer.fail(ProviderBadAnswer(message))
+        self.abort()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.head_done:
+            self._spoilt = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        answer = self._answer
+        if answer is None or answer.head_done:
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        headers = answer.headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        if answer is None or answer.head_done:
+            return
+        status = self._parser.get_status_code()
+        self._interim = status < 200
+        if self._interim:
+            answer.headers.clear()
+            return
+        answer.status = status
+        answer.head_done = True
+        self._check_framing(answer)
+        if answer.streaming:
+            answer.wake()
+
+    def on_body(self, body: bytes) -> None:
+        answer = self._answer
+        if answer is None or self._spoilt:
+            return
+        size = len(body)
+        answer.body_bytes += size
+        answer.buffered += size
+        answer.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        answer = self._answer
+        if answer is None or answer.ended:
+            return
+        answer.keep_alive = self._parser.should_keep_alive()
+        answer.finish()
+
+    def _check_framing(self, answer: Answer) -> None:
+        """Refuse at once what cannot end well: a body that is announced too large, a transfer coding we did not ask for."""
+        coding = answer.headers.get("transfer-encoding")
+        length = answer.headers.get("content-length")
+        if coding is not None:
+            if coding.strip().lower() != "chunked":
+                answer.fail(
+                    ProviderBadAnswer("The provider's answer has a transfer coding that was not asked for.")
+                )
+        elif length is None:
+            answer.until_close = answer.status not in (204, 304)
+        elif length.isdecimal() and int(length[:20]) > answer.max_bytes:
+            answer.fail(ProviderBadAnswer("The provider's answer is too large."))

@@ -1,0 +1,153 @@
+"""Keeps connections to providers open between calls and dials new ones."""
+
+import asyncio
+import logging
+import ssl
+from time import monotonic
+
+from inferway.errors import ProviderTimeout, ProviderTls, ProviderUnreachable
+from inferway.providers.transport.connection import Connection
+from inferway.providers.transport.limits import Limits
+from inferway.providers.transport.message import Origin
+from inferway.types import Deadline
+
+_log = logging.getLogger("inferway.providers")
+_NO_TIME = "The deadline passed before the provider could be asked."
+
+
+class Pool:
+    """The connections of one event loop. An idle connection serves the most recent call first, so that spares can expire."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, tls: ssl.SSLContext) -> None:
+        self.loop = loop
+        self._limits = limits
+        self._tls = tls
+        self._slots = asyncio.Semaphore(limits.connections)
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle_count = 0
+        self._in_use: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def take_slot(self, deadline: Deadline) -> None:
+        """Wait until another call may go out; raises `ProviderTimeout` when that is not before the deadline."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with deadline.limit():
+                await self._slots.acquire()
+        except TimeoutError:
+            raise ProviderTimeout(_NO_TIME) from None
+
+    def free_slot(self) -> None:
+        """Let the next waiting call go out."""
+        self._slots.release()
+
+    def find_idle(self, origin: Origin) -> Connection | None:
+        """A kept connection that is still open, or None."""
+        kept = self._idle.get(origin)
+        now = monotonic()
+        while kept:
+            connection = kept.pop()
+            self._idle_count -= 1
+            if not connection.closed and connection.idle_until > now:
+                self._in_use.add(connection)
+                return connection
+            connection.abort()
+        return None
+
+    async def dial(self, origin: Origin, deadline: Deadline) -> Connection:
+        """A new connection. Raises `ProviderUnreachable`, `ProviderTls` or, when the deadline comes first, `ProviderTimeout`."""
+        limit_s = min(self._limits.connect_timeout_s, deadline.remaining_s())
+        try:
+            async with asyncio.timeout(limit_s):
+                _, connection = await self.loop.create_connection(
+                    lambda: Connection(self.loop, self._limits),
+                    origin.host,
+                    origin.port,
+                    ssl=self._tls if origin.tls else None,
+                    server_hostname=origin.host if origin.tls else None,
+                )
+        except (OSError, UnicodeError) as error:
+            _log.warning("cannot connect to %s:%d: %s", origin.host, origin.port, _reason(error))
+            raise _connect_error(error, origin, deadline) from None
+        self._in_use.add(connection)
+        return connection
+
+    def give_back(self, origin: Origin, connection: Connection, keep_alive: str | None) -> None:
+        """Keep a connection for the next call when both sides agree, else hang up."""
+        self._in_use.discard(connection)
+        if self._idle_count >= self._limits.idle_connections or not connection.is_reusable():
+            connection.abort()
+            return
+        connection.rest()
+        idle_s = self._limits.idle_s if keep_alive is None else _kept_s(keep_alive, self._limits.idle_s)
+        connection.idle_until = monotonic() + idle_s
+        kept = self._idle.get(origin)
+        if kept is None:
+            kept = self._idle[origin] = []
+        kept.append(connection)
+        self._idle_count += 1
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(self._limits.idle_s, self._sweep)
+
+    def close(self) -> None:
+        """Hang up on every connection; calls that wait for an answer fail."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for kept in self._idle.values():
+            for connection in kept:
+                connection.abort()
+        for connection in tuple(self._in_use):
+            connection.abort()
+        self._idle.clear()
+        self._in_use.clear()
+        self._idle_count = 0
+
+    def _sweep(self) -> None:
+        """Hang up on idle connections that have expired, and look again later while any are left."""
+        self._sweeper = None
+        now = monotonic()
+        for origin, kept in tuple(self._idle.items()):
+            alive = [c for c in kept if not c.closed and c.idle_until > now]
+            for connection in kept:
+                if connection not in alive:
+                    connection.abort()
+            self._idle_count -= len(kept) - len(alive)
+            if alive:
+                self._idle[origin] = alive
+            else:
+                del self._idle[origin]
+        if self._idle:
+            self._sweeper = self.loop.call_later(self._limits.idle_s, self._sweep)
+
+
+def _kept_s(keep_alive: str, idle_s: float) -> float:
+    """How long to keep a connection of a server that says when it will close it: a second less, to stay ahead of it."""
+    for parameter in keep_alive.split(","):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "timeout" and value.strip().isdecimal():
+            return min(idle_s, max(0.0, int(value.strip()[:6]) - 1.0))
+    return idle_s
+
+
+def _connect_error(
+    error: OSError | UnicodeError, origin: Origin, deadline: Deadline
+) -> ProviderUnreachable | ProviderTls | ProviderTimeout:
+    if isinstance(error, ssl.SSLError):
+        return ProviderTls("The provider's certificate or TLS handshake cannot be trusted.")
+    if origin.tls and isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
+        return ProviderTls("The provider broke off the TLS handshake.")
+    if isinstance(error, TimeoutError) and deadline.remaining_s() <= 0:
+        return ProviderTimeout(_NO_TIME)
+    return ProviderUnreachable("The provider cannot be reached.")
+
+
+def _reason(error: Exception) -> str:
+    """What failed, for the operator's log; never the text of the answer."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    return type(error).__name__
