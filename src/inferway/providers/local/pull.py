@@ -19,7 +19,6 @@ from inferway.providers.local.catalogue import (
     Source,
     WheelSource,
 )
-from inferway.providers.local.hub import fetch as fetch_hub
 from inferway.providers.local.shelf import PullProgress, Shelf, State
 from inferway.providers.local.sources import (
     Arrival,
@@ -31,6 +30,7 @@ from inferway.providers.local.sources import (
     read_path,
     write_checked,
 )
+from inferway.providers.transport.download import fetch as fetch_hub
 
 _NOTE_EVERY_S = 0.5
 
