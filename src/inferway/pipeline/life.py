@@ -12,7 +12,7 @@ from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Journey, Outcome
 from inferway.pipeline.dry import rehearse
-from inferway.pipeline.plan import Plan, Route, make_calls, make_plan, required_media
+from inferway.pipeline.plan import Plan, Route, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink
 from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
@@ -88,11 +88,11 @@ class Pipeline:
         ticket = await self._admission.admit(caller, ride.plan.operation)
         account: Account | None = None
         try:
-            loaded = await self._load(required_media(request, ride.plan), ride.context.deadline)
+            loaded = await self._load(ride)
             calls = make_calls(request, loaded)
             if request.dry_run:
                 return self._rehearsed(ride, calls)
-            await self._ledger.intend(self._intent(ride))
+            self._ledger.intend(self._intent(ride))
             outcomes, error = await self._run(ride, calls)
             account = account_of(ride.journey.spent, self._pricer)
             await self._ledger.settle(self._record(ride, account, error))
@@ -129,11 +129,17 @@ class Pipeline:
             sink=sink,
         )
 
-    async def _load(self, media: tuple[Media, ...], deadline: Deadline) -> dict[Media, Media]:
-        if not media:
+    async def _load(self, ride: Ride) -> dict[Media, Media]:
+        """The media of the request that must be here, by what was given; URLs that are passed on are judged."""
+        given = media_of(ride.request)
+        if not given:
             return {}
-        loaded = await self._media.load_all(media, deadline_s=deadline.remaining_s())
-        return dict(zip(media, loaded, strict=True))
+        passed_on = urls_passed_on(given, ride.plan)
+        for item in passed_on:
+            self._media.check_url(item.url or "")
+        wanted = [item for item in given if item not in passed_on]
+        loaded = await self._media.load_all(wanted, deadline_s=ride.context.deadline.remaining_s())
+        return dict(zip(wanted, loaded, strict=True))
 
     async def _run(self, ride: Ride, calls: tuple[Call, ...]) -> tuple[list[Settled], BaseException | None]:
         """Every unit's outcome, and what the whole call fails with: all units failing, or the caller leaving."""

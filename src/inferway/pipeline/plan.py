@@ -105,14 +105,19 @@ def _warnings(request: InferenceRequest) -> tuple[str, ...]:
     return tuple(said)
 
 
-def required_media(request: InferenceRequest, plan: Plan) -> tuple[Media, ...]:
-    """The media that must be loaded here: all of them, but for URLs that every target fetches itself."""
+def media_of(request: InferenceRequest) -> tuple[Media, ...]:
+    """All media of a request, each once."""
     media = list(request.inputs.media)
     for message in request.inputs.messages:
         media.extend(part.media for part in message.content if isinstance(part, MediaPart))
-    if all(route.target.pass_media_urls for route in plan.routes):
-        media = [item for item in media if item.url is None]
     return tuple(dict.fromkeys(media))
+
+
+def urls_passed_on(media: tuple[Media, ...], plan: Plan) -> frozenset[Media]:
+    """The media that are handed over as URLs: those that every target fetches itself."""
+    if not all(route.target.pass_media_urls for route in plan.routes):
+        return frozenset()
+    return frozenset(item for item in media if item.url is not None)
 
 
 def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[Call, ...]:

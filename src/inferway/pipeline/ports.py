@@ -28,6 +28,10 @@ class MediaLoader(Protocol):
 
     async def load_all(self, items: Sequence[Media], *, deadline_s: float) -> tuple[Media, ...]: ...
 
+    def check_url(self, url: str) -> None:
+        """Judge a URL that a provider will fetch itself."""
+        ...
+
 
 class Ticket(Protocol):
     """An admission; it must be released exactly once, with what the call really cost."""
@@ -42,9 +46,12 @@ class Admission(Protocol):
 
 
 class Ledger(Protocol):
-    """Records what was begun and how it ended; a call is acknowledged only when `settle` returned."""
+    """Records what was begun and how it ended; a call is acknowledged only when `settle` returned.
 
-    async def intend(self, intent: Intent) -> None: ...
+    Both raise `JournalFull` when they cannot record.
+    """
+
+    def intend(self, intent: Intent) -> None: ...
 
     async def settle(self, record: UsageRecord) -> None: ...
 
