@@ -85,7 +85,9 @@ class Pipeline:
         is known.
         """
         ride = self._set_out(request, caller, request_id, timing, sink)
-        ticket = await self._admission.admit(caller, ride.plan.operation)
+        ticket = await self._admission.admit(
+            organization_id=caller.organization_id, namespace_id=caller.namespace_id, key_id=caller.key_id
+        )
         account: Account | None = None
         try:
             loaded = await self._load(ride)

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from inferway.access.records import Caller
 from inferway.providers.base import Provider, Target
 from inferway.types import ChatEvent, Media, Operation, Usage
 from inferway.usage.records import Intent, UsageRecord
@@ -42,7 +41,7 @@ class Ticket(Protocol):
 class Admission(Protocol):
     """Every path into the pipeline goes through `admit`; it raises `TooManyRequests`, `QuotaExceeded` or `Overloaded`."""
 
-    async def admit(self, caller: Caller, operation: Operation) -> Ticket: ...
+    async def admit(self, *, organization_id: str, namespace_id: str, key_id: str) -> Ticket: ...
 
 
 class Ledger(Protocol):
