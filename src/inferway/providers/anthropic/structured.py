@@ -33,7 +33,7 @@ def find_asked(parameters: Parameters, facts: Facts) -> Asked | None:
     Raises `BadRequest` for a schema nested too deep. A tool that is never called (the caller demands another, or none at all)
     cannot carry the answer, so an instruction does.
     """
-    if parameters.schema is None:
+    if parameters.schema is None or facts.get("schema") is False:
         return None
     wrapped = needs_wrapper(parameters.schema)
     whole = _object(parameters.schema)

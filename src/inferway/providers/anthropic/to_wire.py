@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from inferway.errors import BadRequest
 from inferway.providers.anthropic.blocks import Conversation, to_conversation
@@ -12,7 +13,7 @@ from inferway.providers.anthropic.structured import Asked, answering_tool, find_
 from inferway.providers.anthropic.thinking import Thinking, to_thinking
 from inferway.providers.base import Headers, Target, Translated, WireRequest
 from inferway.providers.parameters import Rule, Rules, carry, merge_extra
-from inferway.types import Adaptation, ChatCall, NamedTool, Parameters, Tool
+from inferway.types import Adaptation, ChatCall, Message, NamedTool, Parameters, Tool
 
 PATH = "/v1/messages"
 API_VERSION = "2023-06-01"
@@ -57,10 +58,11 @@ class _Parts(Struct, frozen=True, kw_only=True):
 def to_wire(call: ChatCall, target: Target) -> Translated:
     """The request for a call. Raises `BadRequest` for what the API cannot take. Source: Anthropic API reference, messages."""
     told: list[Adaptation] = []
-    parameters, version = call.parameters, api_version(target)
-    carried = carry(parameters, _rules(version), target.facts, f"anthropic messages {version}")
+    version = api_version(target)
+    carried = carry(call.parameters, _rules(version), target.facts, f"anthropic messages {version}")
     told.extend(carried.adaptations)
-    parts = _decide(call, target, carried.left, told)
+    parameters = taken(call.parameters, target)
+    parts = _decide(call.messages, parameters, target, carried.left, told)
     body: dict[str, Any] = {
         "model": target.model,
         "max_tokens": _max_tokens(parts, target, told),
@@ -94,9 +96,21 @@ def _rules(version: str) -> Rules:
     return {name: rule for name, rule in RULES.items() if name not in _SAMPLING}
 
 
-def _decide(call: ChatCall, target: Target, left: Mapping[str, Any], told: list[Adaptation]) -> _Parts:
-    parameters, facts = call.parameters, target.facts
-    conversation = to_conversation(call.messages, target)
+def taken(parameters: Parameters, target: Target) -> Parameters:
+    """The parameters without those that the translator places itself and this model is known not to take."""
+    refused = {name: None for name in ("schema", "tools", "tool_choice") if target.facts.get(name) is False}
+    return replace(parameters, **refused) if refused else parameters
+
+
+def _decide(
+    messages: tuple[Message, ...],
+    parameters: Parameters,
+    target: Target,
+    left: Mapping[str, Any],
+    told: list[Adaptation],
+) -> _Parts:
+    facts = target.facts
+    conversation = to_conversation(messages, target)
     told.extend(conversation.adaptations)
     asked = find_asked(parameters, facts)
     if asked is not None:
