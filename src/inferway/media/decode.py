@@ -1,10 +1,10 @@
 """Media that comes inside the request: raw base64 or a `data:` URL."""
 
 import base64
-import binascii
 import re
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from inferway.media.refusals import MediaUnreadable
@@ -27,22 +27,30 @@ def decode_base64(text: str, *, max_bytes: int) -> Decoded:
     Raises MediaUnreadable when it is not base64 or is empty, MediaTooLarge before anything is decoded.
     """
     text = _strip_head(text)
-    if not text.isascii():
-        raise MediaUnreadable("The media is not valid base64.")
     # White space may triple the text at most before it is refused unread.
     if len(text) > 4 * max_bytes + 1024:
         raise too_large(max_bytes)
-    text = "".join(text.split())
-    if len(text.rstrip("=")) * 3 // 4 > max_bytes:
-        raise too_large(max_bytes)
-    standard = _standard(text)
-    try:
-        data = binascii.a2b_base64(standard, strict_mode=True)
-    except binascii.Error:
-        raise MediaUnreadable("The media is not valid base64.") from None
+    if len(text) * 3 // 4 > max_bytes:
+        text = "".join(text.split())
+        if len(text.rstrip("=")) * 3 // 4 > max_bytes:
+            raise too_large(max_bytes)
+    data = _find_content(text)
+    if data is None:
+        text = _standard("".join(text.split()))
+        data = _find_content(text)
+    if data is None:
+        raise MediaUnreadable("The media is not valid base64.")
     if not data:
         raise MediaUnreadable("The media is empty.")
-    return Decoded(data=data, base64=_canonical(standard, data))
+    return Decoded(data=data, base64=_canonical(text, data))
+
+
+def _find_content(text: str) -> bytes | None:
+    """What standard padded base64 means; None when it is not that. As strict as `binascii`, and it holds the event loop for less time."""
+    try:
+        return msgspec.convert(text, bytes)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
 
 
 def _strip_head(text: str) -> str:
