@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+import uvloop
+
 from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings
 from inferway.media.refusals import MediaUnavailable
@@ -240,4 +242,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # The loop that the server runs on.
+    uvloop.run(main())
