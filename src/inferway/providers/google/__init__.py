@@ -1,0 +1,1 @@
+"""Google's models: the Gemini API and Vertex AI."""

@@ -1,0 +1,71 @@
+"""Reads Gemini's stream: chunks without names, cumulative counts, no end marker but a finish reason."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from inferway.errors import ProviderBadAnswer, UpstreamError
+from inferway.providers.google.answers import GenerateAnswer, read_chunks
+from inferway.providers.google.collect import Collector
+from inferway.providers.google.errors import classify_body
+from inferway.providers.google.signatures import move_to_end
+from inferway.providers.google.structured import Asked
+from inferway.providers.schema import StreamUnwrapper, unwrap
+from inferway.types import ChatEvent, ChatResult, Structured, TextDelta
+
+
+class ChatDecoder:
+    """Decodes one stream. An event holds one chunk, or an array of them where the stream was not asked for as events."""
+
+    def __init__(self, asked: Asked | None) -> None:
+        self._asked = asked
+        self._collector = Collector()
+        self._unwrapper = StreamUnwrapper() if asked is not None and asked.wrapped else None
+
+    def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
+        """What a chunk adds; raises `UpstreamError` for an error in the stream."""
+        del name  # The wire has no names.
+        events: list[ChatEvent] = []
+        for chunk in read_chunks(data):
+            raise_error(chunk)
+            events += self._collector.add(chunk)
+        return events if self._unwrapper is None else self._unwrapped(events, self._unwrapper)
+
+    def finish(self) -> ChatResult:
+        """The whole answer; raises `ProviderBadAnswer` when no finish reason came."""
+        return shaped(self._collector.result(), self._asked)
+
+    def _unwrapped(self, events: list[ChatEvent], unwrapper: StreamUnwrapper) -> list[ChatEvent]:
+        fed: list[ChatEvent] = [
+            TextDelta(text=unwrapper.feed(event.text)) if isinstance(event, TextDelta) else event
+            for event in events
+        ]
+        if self._collector.ended:
+            fed.append(TextDelta(text=unwrapper.finish()))
+        return [event for event in fed if not isinstance(event, TextDelta) or event.text]
+
+
+def shaped(result: ChatResult, asked: Asked | None) -> ChatResult:
+    """The result with the wrapper of a schema taken off, and how the schema was asked for."""
+    if asked is None:
+        return result
+    completion = result.completion
+    if asked.wrapped:
+        text = unwrap(completion.text)
+        completion = replace(completion, text=text, reasoning=move_to_end(completion.reasoning, len(text)))
+    return replace(
+        result, completion=replace(completion, structured=Structured(method=asked.method, valid=False))
+    )
+
+
+def raise_error(chunk: GenerateAnswer) -> None:
+    """Raise the error that a body holds where an answer should be."""
+    body = bytes(chunk.error)
+    if body == b"null":
+        return
+    error: Any = msgspec.json.decode(body)
+    if not isinstance(error, dict):
+        raise ProviderBadAnswer("The provider's stream holds an error that cannot be read.")
+    failure: UpstreamError = classify_body(None, {"error": error})
+    raise failure
