@@ -1,0 +1,169 @@
+"""HTTP/1.1 of one connection: uvicorn's parser, with deadlines for slow clients, bounds for headers and our own 400."""
+
+import asyncio
+import logging
+import secrets
+from enum import Enum
+from typing import Any, cast
+
+import msgspec
+import uvicorn
+from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+_log = logging.getLogger("inferway.http")
+
+_MALFORMED = "the request is not HTTP/1.1 that can be read"
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What a connection may take: seconds for a whole head, seconds for a whole body, header lines, bytes of a head."""
+
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    headers_max: int = 100
+    head_max_bytes: int = 32 * 1024
+
+
+class ServingConfig(uvicorn.Config):
+    """uvicorn's configuration, with the bounds of a connection."""
+
+    bounds = Bounds()
+
+
+class Stage(Enum):
+    """What is being received."""
+
+    HEAD = "head"
+    BODY = "body"
+    NOTHING = "nothing"
+
+
+class HeadTooLarge(Exception):
+    """More headers than a request may have."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    No timer is armed for a request: the server calls `look` on each connection now and then. An idle connection between two requests is
+    closed by uvicorn itself.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        assert isinstance(config, ServingConfig)  # noqa: S101 - the server makes both
+        self.bounds = config.bounds
+        self.stage = Stage.HEAD
+        self.since = self.loop.time()
+        self.stalled_since: float | None = None
+        self.unheard_bytes = 0
+        self.chunk_bytes = 0
+        self.complaint = _MALFORMED
+
+    def look(self, now: float) -> None:
+        """Closes the connection when its peer sends or reads too slowly."""
+        bounds = self.bounds
+        age_s = now - self.since
+        if self.stalled_since is not None and now - self.stalled_since > bounds.body_timeout_s:
+            self.transport.abort()
+        elif self.stage is Stage.BODY:
+            if age_s > bounds.body_timeout_s:
+                self.transport.close()
+        elif self.stage is Stage.HEAD and age_s > bounds.header_timeout_s and not self.is_busy():
+            self.transport.close()
+
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came. Those that add up to nothing (an endless head, endless trailers) are refused as soon as they are too many."""
+        self.chunk_bytes = len(data)
+        self.unheard_bytes += self.chunk_bytes
+        super().data_received(data)
+        if self.unheard_bytes > self.bounds.head_max_bytes and self.stage is not Stage.NOTHING:
+            self.complaint = self._too_large()
+            self.send_400_response(self.complaint)
+
+    def on_message_begin(self) -> None:
+        """A request begins; the first one of a connection began when it was opened."""
+        super().on_message_begin()
+        if self.stage is not Stage.HEAD:
+            self.stage, self.since, self.unheard_bytes = Stage.HEAD, self.loop.time(), self.chunk_bytes
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: it is checked before anything is started for it."""
+        self._check_head()
+        self.stage, self.since, self.unheard_bytes = Stage.BODY, self.loop.time(), 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self.unheard_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        self.stage = Stage.NOTHING
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly for what it asked for."""
+        super().pause_writing()
+        self.stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        super().resume_writing()
+        self.stalled_since = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what cannot be read, but never amid another answer: what is being answered is answered first, then closed."""
+        del msg
+        if self.transport.is_closing():
+            return
+        if self.stage is Stage.HEAD and self.is_busy():
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if self.stage is Stage.HEAD or (
+            self.is_busy() and not self.cycle.response_started and not self.pipeline
+        ):
+            self.transport.write(_refusal(self.complaint))
+        self.transport.close()
+
+    def _check_head(self) -> None:
+        bounds = self.bounds
+        if len(self.headers) > bounds.headers_max:
+            self.complaint = f"there are more than {bounds.headers_max} headers"
+            raise HeadTooLarge
+        if self.unheard_bytes <= bounds.head_max_bytes:
+            return
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > bounds.head_max_bytes:
+            self.complaint = self._too_large()
+            raise HeadTooLarge
+
+    def _too_large(self) -> str:
+        return f"the headers are larger than {self.bounds.head_max_bytes} bytes"
+
+
+def _refusal(complaint: str) -> bytes:
+    """A whole 400 answer in the error envelope."""
+    request_id = "req_" + secrets.token_hex(12)
+    error = {"message": complaint, "type": "BadRequestError", "code": "bad_http"}
+    body = msgspec.json.encode({"success": False, "status": 400, "error": error, "request_id": request_id})
+    head = (
+        f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"x-request-id: {request_id}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body

@@ -1,0 +1,214 @@
+"""Runs the ASGI application in this process: listens, watches connections, and stops in the order that loses nothing."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from inferway.http.protocol import BoundedProtocol, Bounds, ServingConfig
+from inferway.settings import ServerSettings
+
+_LOOK_EVERY_S = 0.5
+_BACKLOG = 2048
+_LAST_WORDS_S = 3.0
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; the message is one line that says what to do."""
+
+
+class Application(Protocol):
+    """What is served: the ASGI application with its lifespan, and the word that a stop has been asked for."""
+
+    @property
+    def asgi(self) -> ASGIApp: ...
+
+    def drain(self) -> None:
+        """From now on readiness says no, while calls are still served."""
+        ...
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket that child processes can inherit; raises `ListenError`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        reason = (error.strerror or "unusable").lower()
+        raise ListenError(f"{host}: {reason}. Choose another address with --host.") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.set_inheritable(True)
+    except OSError as error:
+        bound.close()
+        reason = (error.strerror or "unusable").lower()
+        raise ListenError(f"{host}:{port}: {reason}. Choose another with --port or --host.") from None
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """Where a client on this machine reaches a bound socket."""
+    host, port = bound.getsockname()[:2]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared
+    return f"http://{reachable}:{port}"
+
+
+async def serve(
+    application: Application,
+    bound: socket.socket,
+    settings: ServerSettings,
+    on_ready: Callable[[], object] = lambda: None,
+) -> None:
+    """Serves until a signal says stop.
+
+    SIGTERM: readiness turns to 503, requests are accepted for another `stop_wait_s`, then running calls get `stop_grace_s`. SIGINT skips
+    the wait. A second signal ends at once. What the application's startup raises comes out of here.
+    """
+    server = _Server(_configure(application.asgi, settings), on_ready)
+    with _Stop(server, application, settings).on_signals():
+        lifespan = _Lifespan(application.asgi)
+        await lifespan.startup()
+        looking = asyncio.create_task(_look(server))
+        try:
+            await server.serve(sockets=[bound])
+        finally:
+            looking.cancel()
+            await _end(server.server_state.tasks)
+            await lifespan.shutdown()
+
+
+async def _end(calls: set[asyncio.Task[None]]) -> None:
+    """Ends the calls whose time is up; each still settles what it used."""
+    for call in calls:
+        call.cancel()
+    if calls:
+        await asyncio.wait(tuple(calls), timeout=_LAST_WORDS_S)
+
+
+def _configure(asgi: ASGIApp, settings: ServerSettings) -> ServingConfig:
+    config = ServingConfig(
+        asgi,
+        http=BoundedProtocol,
+        ws="none",
+        loop="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=settings.keepalive_timeout_s,  # type: ignore[arg-type] # call_later takes any number
+        timeout_graceful_shutdown=settings.stop_grace_s,  # type: ignore[arg-type] # and so does wait_for
+        workers=1,
+    )
+    config.bounds = Bounds(
+        header_timeout_s=settings.header_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        headers_max=settings.headers_max,
+        head_max_bytes=settings.header_max_kb * 1024,
+    )
+    return config
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; signals are ours, so that a stop has phases and the exit status is 0."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class _Stop:
+    """What the stop signals do."""
+
+    def __init__(self, server: uvicorn.Server, application: Application, settings: ServerSettings) -> None:
+        self._server = server
+        self._application = application
+        self._settings = settings
+        self._asked = False
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.ask, self._settings.stop_wait_s)
+        loop.add_signal_handler(signal.SIGINT, self.ask, 0.0)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
+
+    def ask(self, wait_s: float) -> None:
+        if self._asked:
+            self._server.force_exit = True
+            self._leave()
+            return
+        self._asked = True
+        self._application.drain()
+        asyncio.get_running_loop().call_later(wait_s, self._leave)
+
+    def _leave(self) -> None:
+        self._server.should_exit = True
+
+
+async def _look(server: uvicorn.Server) -> None:
+    """Has every connection look at its deadlines."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        now = loop.time()
+        for connection in tuple(server.server_state.connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.look(now)
+
+
+class _Lifespan:
+    """Drives the application's lifespan; unlike uvicorn's, it lets the error of a failed start through."""
+
+    def __init__(self, asgi: ASGIApp) -> None:
+        self._asgi = asgi
+        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._outbox: asyncio.Queue[Any] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def startup(self) -> None:
+        scope: dict[str, Any] = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "state": {},
+        }
+        self._task = asyncio.ensure_future(self._asgi(scope, self._inbox.get, self._outbox.put))
+        await self._tell("lifespan.startup")
+
+    async def shutdown(self) -> None:
+        await self._tell("lifespan.shutdown")
+
+    async def _tell(self, kind: str) -> None:
+        """Sends an event and waits for its answer; raises what the application raised."""
+        assert self._task is not None  # noqa: S101 - startup comes first
+        await self._inbox.put({"type": kind})
+        answer = asyncio.ensure_future(self._outbox.get())
+        await asyncio.wait((answer, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done() and answer.result()["type"] == f"{kind}.complete":
+            return
+        answer.cancel()
+        await self._task
+        raise RuntimeError(f"the application did not answer {kind}")
