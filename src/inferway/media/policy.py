@@ -45,7 +45,7 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     max_video_bytes: int = 200 * MIB
     max_document_bytes: int = 25 * MIB
     max_pixels: int = 100_000_000
-    max_concurrent: int = 64
+    max_concurrent: int = 32
     max_buffered_bytes: int = 1024 * MIB
     max_items: int = 20
     pass_urls: bool = False
