@@ -95,9 +95,9 @@ class GenerateAnswer(Struct, frozen=True, rename="camel"):
 
     candidates: tuple[Candidate, ...] | None = None
     prompt_feedback: PromptFeedback | None = None
-    usage_metadata: msgspec.Raw = msgspec.Raw(b"null")
+    usage_metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     model_version: Any = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
     def find_model(self) -> str | None:
         """The model that the provider says it ran."""

@@ -62,7 +62,7 @@ def shaped(result: ChatResult, asked: Asked | None) -> ChatResult:
 def raise_error(chunk: GenerateAnswer) -> None:
     """Raise the error that a body holds where an answer should be."""
     body = bytes(chunk.error)
-    if body == b"null":
+    if body in (b"", b"null"):
         return
     error: Any = msgspec.json.decode(body)
     if not isinstance(error, dict):

@@ -35,7 +35,7 @@ class _Embedding(Struct, frozen=True):
 
 class _BatchAnswer(Struct, frozen=True, rename="camel"):
     embeddings: tuple[_Embedding, ...]
-    usage_metadata: msgspec.Raw = msgspec.Raw(b"null")
+    usage_metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 _answers = msgspec.json.Decoder(_BatchAnswer)

@@ -141,12 +141,12 @@ class _TextPrediction(Struct, frozen=True):
 
 class _TextAnswer(Struct, frozen=True):
     predictions: tuple[_TextPrediction, ...]
-    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 class _ContentAnswer(Struct, frozen=True, rename="camel"):
     embedding: "_ContentVector"
-    usage_metadata: msgspec.Raw = msgspec.Raw(b"null")
+    usage_metadata: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     truncated: Any = None
 
 
@@ -161,8 +161,8 @@ class _VideoVector(Struct, frozen=True, rename="camel"):
 
 
 class _Prediction(Struct, frozen=True, rename="camel"):
-    text_embedding: msgspec.Raw | None = None
-    image_embedding: msgspec.Raw | None = None
+    text_embedding: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    image_embedding: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     video_embeddings: tuple[_VideoVector, ...] = ()
 
 
@@ -180,10 +180,7 @@ def _read_predict(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
     answer = _text_answers.decode(body)
     vectors = [prediction.embeddings for prediction in answer.predictions]
     statistics = [vector.statistics or _Statistics() for vector in vectors]
-    metadata = bytes(answer.metadata)
-    usage = sum_token_counts(
-        [item.token_count for item in statistics], None if metadata == b"null" else metadata
-    )
+    usage = sum_token_counts([item.token_count for item in statistics], bytes(answer.metadata) or None)
     return EmbeddingResult(
         vectors=read_vectors(
             (vector.values for vector in vectors), len(call.items), call.parameters.dimensions
@@ -215,17 +212,17 @@ def _read_multimodal(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
         usage = Usage()
     else:
         raw, usage, said = predictions[0].image_embedding, Usage(images=1), None
-    if raw is None:
+    if not bytes(raw):
         raise ProviderBadAnswer("The provider's answer lacks the vector that was asked for.")
     vectors = read_vectors((raw,), 1, call.parameters.dimensions)
     return EmbeddingResult(vectors=vectors, usage=usage, warnings=(said,) if said else ())
 
 
-def _video_vector(prediction: _Prediction) -> tuple[msgspec.Raw | None, str | None]:
+def _video_vector(prediction: _Prediction) -> tuple[msgspec.Raw, str | None]:
     """The vector of the first segment, and what the caller must know when there are more or the video went on."""
     segments = prediction.video_embeddings
     if not segments:
-        return None, None
+        return msgspec.Raw(), None
     if len(segments) > 1:
         return segments[0].embedding, (
             f"google gave vectors of {len(segments)} segments of the video; this is that of the first"
