@@ -220,12 +220,10 @@ def refuse_encoded(answer: Answer) -> None:
 
 def plain_body(answer: Answer) -> bytes:
     """The body, or nothing for an error whose body came encoded: its status still tells. A 2xx that came encoded is refused."""
-    if not answer.parts:
-        return b""
-    if is_encoded(answer):
+    if answer.body_bytes and is_encoded(answer):
         refuse_encoded(answer)
         return b""
-    return answer.parts[0] if len(answer.parts) == 1 else b"".join(answer.parts)
+    return answer.body()
 
 
 def raise_failure(error: Exception) -> NoReturn:

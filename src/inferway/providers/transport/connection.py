@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from io import BytesIO
 from typing import Any
 
 import httptools
@@ -11,9 +12,10 @@ from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderTls
 from inferway.providers.transport.limits import Limits
 
 _LARGE_BODY = 64 * 1024
+_DIRECT_BODY = 128 * 1024
 _BUFFER_HIGH = 256 * 1024
 _BUFFER_LOW = 64 * 1024
-_UNLIMITED_OVERHEAD = 1024 * 1024
+_FRAMING_BYTES = 1024 * 1024
 _TIMED_OUT = "The provider did not answer completely by the deadline."
 
 
@@ -29,10 +31,12 @@ class Answer:
         "buffered",
         "complete",
         "error",
+        "expected",
         "future",
         "head_done",
         "headers",
         "keep_alive",
+        "large",
         "max_bytes",
         "parts",
         "received",
@@ -48,8 +52,10 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
+        self.large: BytesIO | None = None
         self.received = 0
         self.body_bytes = 0
+        self.expected = 0
         self.buffered = 0
         self.head_done = False
         self.until_close = False
@@ -74,16 +80,26 @@ class Answer:
         self.complete = True
         self.wake()
 
+    def body(self) -> bytes:
+        """The whole body of a complete answer that was not read as a stream."""
+        if self.large is not None:
+            # Not a copy, as long as nobody looks into the buffer any more: hence not before the reader asks.
+            return self.large.getvalue()
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self.complete or self.error is not None
 
 
-class Connection(asyncio.Protocol):
-    """The protocol side of a connection. At most one answer is awaited at a time: requests are never pipelined."""
+class Connection(asyncio.BufferedProtocol):
+    """The protocol side of a connection. At most one answer is awaited at a time: requests are never pipelined.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    `scratch` is where the loop puts what arrives; connections of one loop share it, since what it holds is used up at once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, scratch: memoryview) -> None:
         self.closed = False
         self.used = False
         self.idle_until = 0.0
@@ -95,16 +111,25 @@ class Connection(asyncio.Protocol):
         self._interim = False
         self._paused = False
         self._spoilt = False
+        self._scratch = scratch
+        self._large: BytesIO | None = None
+        self._large_rest: memoryview | None = None
+
+    async def ready(self) -> None:
+        """Wait until requests may be written; raises OSError."""
 
     def start(self, head: bytes, body: bytes, *, max_bytes: int, streaming: bool) -> Answer:
         """Write a request and give the answer that will fill as it arrives."""
         self.used = True
         self._answer = answer = Answer(self._loop, max_bytes=max_bytes, streaming=streaming)
+        self._write(head, body)
+        return answer
+
+    def _write(self, head: bytes, body: bytes) -> None:
         if len(body) < _LARGE_BODY:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
-        return answer
 
     def expire(self) -> None:
         """The deadline has come: fail what is awaited and hang up."""
@@ -156,7 +181,17 @@ class Connection(asyncio.Protocol):
         if self.closed:
             transport.abort()  # type: ignore[attr-defined]
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's name
+        return self._scratch if self._large_rest is None else self._large_rest
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._large_rest is None:
+            self.feed(self._scratch[:nbytes])
+        else:
+            self.fill(nbytes)
+
+    def feed(self, data: memoryview) -> None:
+        """Read on in the answer."""
         answer = self._answer
         if answer is None or answer.ended:
             # A server that speaks out of turn (often 408 before it closes) is not to be trusted with the next request.
@@ -172,23 +207,55 @@ class Connection(asyncio.Protocol):
         if not answer.head_done:
             if answer.received > self._limits.head_bytes:
                 self._refuse("The provider's answer has headers that are too large.")
-        elif (
-            answer.body_bytes > answer.max_bytes
-            or answer.received > 8 * answer.max_bytes + _UNLIMITED_OVERHEAD
-        ):
+        elif answer.body_bytes > answer.max_bytes or answer.received > 8 * answer.max_bytes + _FRAMING_BYTES:
             self._refuse("The provider's answer is too large.")
-        elif answer.streaming and answer.buffered:
-            if answer.buffered > _BUFFER_HIGH and not self._paused and not answer.complete:
-                self._paused = True
-                self._transport.pause_reading()
-            answer.wake()
+        elif answer.streaming:
+            if answer.buffered:
+                self._hold_back(answer)
+                answer.wake()
+        elif answer.expected - answer.body_bytes > _DIRECT_BODY:
+            self._read_directly(answer)
+
+    def _hold_back(self, answer: Answer) -> None:
+        """Stop reading while the reader of a stream is far behind."""
+        if answer.buffered > _BUFFER_HIGH and not self._paused and not answer.ended:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _read_directly(self, answer: Answer) -> None:
+        """Let the rest of a large body arrive in its final place: copies of megabytes cost more than all else in a call."""
+        self._large = BytesIO(bytes(answer.expected))
+        place = self._large.getbuffer()
+        begun = b"".join(answer.parts)
+        place[: len(begun)] = begun
+        answer.parts = []
+        self._large_rest = place[len(begun) :]
+
+    def fill(self, nbytes: int) -> None:
+        """Take note of bytes that arrived in the place of a large body."""
+        answer, rest = self._answer, self._large_rest
+        if answer is None or rest is None or self._large is None:
+            return
+        answer.received += nbytes
+        answer.body_bytes += nbytes
+        # The views are dropped, not released: the loop still holds one while it tells us.
+        if nbytes < len(rest):
+            self._large_rest = rest[nbytes:]
+            return
+        self._large_rest = None
+        answer.large, self._large = self._large, None
+        # The parser has not seen the end of this answer, so the next one needs another.
+        self._parser = httptools.HttpResponseParser(self)
+        answer.finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        if self._large_rest is not None:
+            self._large_rest = self._large = None
         answer = self._answer
         if answer is None or answer.ended:
             return
-        if answer.until_close and exc is None:
+        if answer.until_close and exc is None and self._is_clean_end():
             answer.finish()
         elif answer.received:
             answer.fail(ProviderBadAnswer("The provider's answer broke off."))
@@ -196,6 +263,15 @@ class Connection(asyncio.Protocol):
             answer.fail(ProviderTls("The provider ended the connection with a TLS error."))
         else:
             answer.fail(ConnectionDropped())
+
+    def _is_clean_end(self) -> bool:
+        """Whether the end of the connection can be taken for the end of an answer without a length."""
+        return True
+
+    def break_off(self, error: Exception) -> None:
+        """End the connection, and what is awaited on it, because of an error."""
+        Connection.connection_lost(self, error)
+        self.abort()
 
     def _refuse(self, message: str) -> None:
         if self._answer is not None:
@@ -228,6 +304,7 @@ class Connection(asyncio.Protocol):
             return
         answer.status = status
         answer.head_done = True
+        answer.keep_alive = self._parser.should_keep_alive()
         self._check_framing(answer)
         if answer.streaming:
             answer.wake()
@@ -248,7 +325,6 @@ class Connection(asyncio.Protocol):
         answer = self._answer
         if answer is None or answer.ended:
             return
-        answer.keep_alive = self._parser.should_keep_alive()
         answer.finish()
 
     def _check_framing(self, answer: Answer) -> None:
@@ -262,5 +338,7 @@ class Connection(asyncio.Protocol):
                 )
         elif length is None:
             answer.until_close = answer.status not in (204, 304)
-        elif length.isdecimal() and int(length[:20]) > answer.max_bytes:
-            answer.fail(ProviderBadAnswer("The provider's answer is too large."))
+        elif answer.status not in (204, 304) and length.isdecimal():
+            answer.expected = int(length[:20])
+            if answer.expected > answer.max_bytes:
+                answer.fail(ProviderBadAnswer("The provider's answer is too large."))

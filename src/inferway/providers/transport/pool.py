@@ -9,9 +9,11 @@ from inferway.errors import ProviderTimeout, ProviderTls, ProviderUnreachable
 from inferway.providers.transport.connection import Connection
 from inferway.providers.transport.limits import Limits
 from inferway.providers.transport.message import Origin
+from inferway.providers.transport.secure import SecureConnection
 from inferway.types import Deadline
 
 _log = logging.getLogger("inferway.providers")
+_SCRATCH_BYTES = 512 * 1024
 _NO_TIME = "The deadline passed before the provider could be asked."
 
 
@@ -22,6 +24,7 @@ class Pool:
         self.loop = loop
         self._limits = limits
         self._tls = tls
+        self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._slots = asyncio.Semaphore(limits.connections)
         self._idle: dict[Origin, list[Connection]] = {}
         self._idle_count = 0
@@ -59,20 +62,29 @@ class Pool:
     async def dial(self, origin: Origin, deadline: Deadline) -> Connection:
         """A new connection. Raises `ProviderUnreachable`, `ProviderTls` or, when the deadline comes first, `ProviderTimeout`."""
         limit_s = min(self._limits.connect_timeout_s, deadline.remaining_s())
+        connection: Connection | None = None
         try:
             async with asyncio.timeout(limit_s):
                 _, connection = await self.loop.create_connection(
-                    lambda: Connection(self.loop, self._limits),
-                    origin.host,
-                    origin.port,
-                    ssl=self._tls if origin.tls else None,
-                    server_hostname=origin.host if origin.tls else None,
+                    lambda: self._new_connection(origin), origin.host, origin.port
                 )
+                await connection.ready()
         except (OSError, UnicodeError) as error:
+            if connection is not None:
+                connection.abort()
             _log.warning("cannot connect to %s:%d: %s", origin.host, origin.port, _reason(error))
             raise _connect_error(error, origin, deadline) from None
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            raise
         self._in_use.add(connection)
         return connection
+
+    def _new_connection(self, origin: Origin) -> Connection:
+        if origin.tls:
+            return SecureConnection(self.loop, self._limits, self._scratch, self._tls, origin.host)
+        return Connection(self.loop, self._limits, self._scratch)
 
     def give_back(self, origin: Origin, connection: Connection, keep_alive: str | None) -> None:
         """Keep a connection for the next call when both sides agree, else hang up."""
