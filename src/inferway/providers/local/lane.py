@@ -110,11 +110,10 @@ class Lane:
         return bool(self._running or self._queue)
 
     def memory_bytes(self) -> int:
-        """What this lane takes now: measured when loaded, estimated while it loads."""
-        estimate = self.model.memory_mb * _MB
-        if self._loading_since is not None:
-            return estimate
-        return (self._engine.memory_bytes() or estimate) if self._engine is not None else 0
+        """What this lane takes: what is measured, and never less than the catalogue says its runs need at their peak."""
+        if self._engine is None and self._loading_since is None:
+            return 0
+        return max(self._engine.memory_bytes() if self._engine else 0, self.model.memory_mb * _MB)
 
     def status(self) -> LaneStatus:
         """A picture of this moment."""

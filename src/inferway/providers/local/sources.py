@@ -8,7 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from msgspec import Struct
 
@@ -26,10 +26,8 @@ class Stopped(Exception):
     """The pull was told to stop."""
 
 
-class Fetch(Protocol):
-    """Streams the body behind an address; raises OSError (timeouts included) when that fails."""
-
-    def __call__(self, url: str) -> Iterator[bytes]: ...
+Fetch = Callable[[str], Iterator[bytes]]
+"""Streams the body behind an address; raises OSError (timeouts included) when that fails."""
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
@@ -146,7 +144,7 @@ class Wheels:
                     process.wait()
             log.seek(0)
             if process.returncode:
-                raise SourceFailed(_reason(log.read().decode(errors="replace")))
+                raise SourceFailed(explain(log.read().decode(errors="replace")))
 
     def _downloaded(self) -> int:
         return sum(wheel.stat().st_size for wheel in self._wheels.values() if isinstance(wheel, Path))
@@ -157,7 +155,7 @@ def _chunks(member: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _reason(output: str) -> str:
+def explain(output: str) -> str:
     """What pip's output means, in our words: its own may name hosts and folders."""
     if "No module named pip" in output:
         return "this Python has no pip (python -m ensurepip adds it)"
