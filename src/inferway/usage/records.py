@@ -10,8 +10,12 @@ from inferway.types import Usage
 RecordStatus = Literal["ok", "partial", "error", "client_disconnected", "unknown"]
 
 
-class Intent(Struct, frozen=True, kw_only=True):
-    """A call that is about to be made; written before the first upstream attempt."""
+class Intent(Struct, frozen=True, kw_only=True, array_like=True):
+    """A call that is about to be made; written before the first upstream attempt.
+
+    The journal keeps these values by the position of their fields: a new field stands last and has a default, as a journal may outlive
+    the program that wrote it.
+    """
 
     record_id: str
     request_id: str
@@ -24,7 +28,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     started_at: datetime
 
 
-class AttemptRecord(Struct, frozen=True, kw_only=True):
+class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True):
     """One try at one upstream; `outcome` is `ok` or the error's code."""
 
     provider: str
@@ -33,7 +37,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     duration_ms: float
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True):
     """How a call ended. `provider` and `model` are those that answered, or those first asked when none did.
 
     `cost_microusd` is None when some of the usage has no known price. `record_id` is unique for each call, also when a caller sends the
@@ -60,3 +64,22 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     price_version: str | None = None
     streamed: bool = False
     cached: bool = False
+
+
+def unknown_of(intent: Intent) -> UsageRecord:
+    """The record of a call whose end nobody saw: the process died while it ran."""
+    return UsageRecord(
+        record_id=intent.record_id,
+        request_id=intent.request_id,
+        organization_id=intent.organization_id,
+        namespace_id=intent.namespace_id,
+        key_id=intent.key_id,
+        operation=intent.operation,
+        provider=intent.provider,
+        model=intent.model,
+        status="unknown",
+        started_at=intent.started_at,
+        latency_ms=0.0,
+        upstream_ms=0.0,
+        usage=Usage(),
+    )

@@ -2,16 +2,15 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from inferway.access.directory import Founding
 from inferway.access.records import ApiKey, Namespace, Organization, Permission, User
 from inferway.errors import BadRequest
 from inferway.store.sqlite.database import Database
+from inferway.store.sqlite.moments import to_microseconds, to_moment
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _FIND_KEY = (
     "SELECT key_id, organization_id, user_id, name, digest, prefix, permission, created_at, expires_at, revoked_at "
     "FROM api_keys WHERE digest = ?"
@@ -63,7 +62,7 @@ class SqliteDirectory:
             "SELECT organization_id, name, created_at FROM organizations ORDER BY created_at"
         )
         return tuple(
-            Organization(organization_id=row[0], name=row[1], created_at=_moment(row[2])) for row in rows
+            Organization(organization_id=row[0], name=row[1], created_at=to_moment(row[2])) for row in rows
         )
 
     async def find_key(self, digest: bytes) -> ApiKey | None:
@@ -200,24 +199,19 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
         digest=row[4],
         prefix=row[5],
         permission=Permission(row[6]),
-        created_at=_moment(row[7]),
-        expires_at=_moment(row[8]) if row[8] is not None else None,
-        revoked_at=_moment(row[9]) if row[9] is not None else None,
+        created_at=to_moment(row[7]),
+        expires_at=to_moment(row[8]) if row[8] is not None else None,
+        revoked_at=to_moment(row[9]) if row[9] is not None else None,
     )
 
 
 def _namespace(row: tuple[Any, ...]) -> Namespace:
-    return Namespace(namespace_id=row[0], organization_id=row[1], name=row[2], created_at=_moment(row[3]))
+    return Namespace(namespace_id=row[0], organization_id=row[1], name=row[2], created_at=to_moment(row[3]))
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    return User(user_id=row[0], organization_id=row[1], email=row[2], created_at=_moment(row[3]))
+    return User(user_id=row[0], organization_id=row[1], email=row[2], created_at=to_moment(row[3]))
 
 
 def _microseconds(moment: datetime | None) -> int | None:
-    """Whole microseconds since 1970: exact, and ordered as the moments are."""
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + microseconds * _MICROSECOND
+    return None if moment is None else to_microseconds(moment)

@@ -1,0 +1,112 @@
+"""Every store keeps usage records alike."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from inferway.store.memory.ledger import MemoryLedger
+from inferway.store.sqlite.database import Database
+from inferway.store.sqlite.ledger import SqliteLedger
+from inferway.types import Usage
+from inferway.usage.ledger import Ledger
+from inferway.usage.records import AttemptRecord, UsageRecord
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
+PLAIN = UsageRecord(
+    record_id="1",
+    request_id="r",
+    organization_id="org_1",
+    namespace_id="ns_1",
+    key_id="key_1",
+    operation="chat",
+    provider="local",
+    model="m",
+    status="unknown",
+    started_at=NOW,
+    latency_ms=0.0,
+    upstream_ms=0.0,
+    usage=Usage(),
+)
+FULL = replace(
+    PLAIN,
+    record_id="2",
+    status="partial",
+    latency_ms=1.5,
+    upstream_ms=1.25,
+    usage=Usage(
+        input=1,
+        cached_read=2,
+        cache_write=3,
+        output=4,
+        reasoning=5,
+        audio_input=6,
+        audio_ms=7,
+        images=8,
+        vectors=9,
+        characters=10,
+        source="provider",
+        raw=b'{"a":"\\u00fc"}',
+    ),
+    error_type="InferenceError",
+    error_code="provider_error",
+    attempts=(
+        AttemptRecord(provider="openai", model="x", outcome="provider_error", duration_ms=3.5),
+        AttemptRecord(provider="local", model="m", outcome="ok", duration_ms=0.5),
+    ),
+    cost_microusd=0,
+    price_version="2026-01",
+    streamed=True,
+    cached=True,
+)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    if request.param == "memory":
+        yield MemoryLedger()
+        return
+    database = Database.open(tmp_path / "inferway.db")
+    yield SqliteLedger(database)
+    database.close()
+
+
+async def test_a_record_comes_back_equal(ledger: Ledger) -> None:
+    assert await ledger.add([PLAIN, FULL]) == 2
+    assert await ledger.find_record("1") == PLAIN
+    assert await ledger.find_record("2") == FULL
+    assert await ledger.find_record("3") is None
+
+
+async def test_an_unpriced_call_is_not_a_free_one(ledger: Ledger) -> None:
+    await ledger.add([PLAIN, FULL])
+    costs = {each.record_id: each.cost_microusd for each in await ledger.list_records("org_1")}
+    assert costs == {"1": None, "2": 0}
+
+
+async def test_the_same_record_twice_is_one_row_and_the_first_stays(ledger: Ledger) -> None:
+    assert await ledger.add([PLAIN, replace(PLAIN, status="ok")]) == 1
+    assert await ledger.add([replace(PLAIN, status="ok"), FULL]) == 1
+    assert await ledger.find_record("1") == PLAIN
+
+
+async def test_a_repeated_request_id_is_another_call(ledger: Ledger) -> None:
+    assert await ledger.add([PLAIN, replace(PLAIN, record_id="other")]) == 2
+
+
+async def test_an_organization_sees_its_own_records_newest_first(ledger: Ledger) -> None:
+    records = [replace(PLAIN, record_id=str(n), started_at=NOW + timedelta(seconds=n)) for n in range(5)]
+    await ledger.add([*records, replace(PLAIN, record_id="theirs", organization_id="org_2")])
+    assert [each.record_id for each in await ledger.list_records("org_1", limit=3)] == ["4", "3", "2"]
+    assert [each.record_id for each in await ledger.list_records("org_2")] == ["theirs"]
+
+
+async def test_an_impossibly_large_count_is_stored_as_the_largest(
+    ledger: Ledger, request: pytest.FixtureRequest
+) -> None:
+    await ledger.add([replace(PLAIN, usage=Usage(input=10**30))])
+    found = await ledger.find_record("1")
+    assert found is not None
+    assert found.usage.input >= 2**63 - 1
