@@ -44,7 +44,7 @@ class Wanted:
 
 
 class Fetcher:
-    """The one way to a caller's URL. Bound to the event loop that first uses it."""
+    """The one way to a caller's URL. Bound to the event loop that first uses it. ValueError when `ca_file` is not usable."""
 
     def __init__(
         self,
@@ -58,7 +58,8 @@ class Fetcher:
         self._guard = Guard(settings)
         self._resolver = resolver
         self._dial = dial or dial_address
-        self._tls = tls
+        # The system's trust is read when it is first needed, since that takes a while; the operator's at once, since it may be bad.
+        self._tls = tls or (_trust(settings.ca_file) if settings.ca_file else None)
         self._slots = asyncio.Semaphore(settings.max_concurrent)
         self._budget = Budget(settings.max_buffered_bytes)
 
@@ -166,9 +167,18 @@ class Fetcher:
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self._settings.ca_file)
-            self._tls.set_alpn_protocols(["http/1.1"])
+            self._tls = _trust(None)
         return self._tls
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """Verifies servers against these authorities or the system's; ValueError when the file is not usable."""
+    try:
+        tls = ssl.create_default_context(cafile=ca_file)
+    except OSError:
+        raise ValueError(f"media.ca_file: {ca_file!r} is not a readable PEM file of certificates") from None
+    tls.set_alpn_protocols(["http/1.1"])
+    return tls
 
 
 def _now_s() -> float:

@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import ssl
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,7 +13,7 @@ from inferway.media.policy import MediaSettings
 from inferway.media.refusals import MediaTooLarge, MediaType, MediaUnavailable
 from inferway.types import Media, MediaKind
 from tests.media import hostile, samples
-from tests.media.certificates import Authority
+from tests.media.fetching import PNG, QUICK, load, make_loader
 from tests.media.origin import (
     PUBLIC,
     PUBLIC_V6,
@@ -25,44 +23,16 @@ from tests.media.origin import (
     TableResolver,
     redirect,
     response,
-    running,
 )
-
-# No least time for a failure, so that hundreds of them take no time.
-QUICK = MediaSettings(connect_timeout_s=0.9)
-PNG = samples.png()
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with running() as server:
-        server.answers["/a.png"] = response(PNG, "Content-Type: text/html")
-        yield server
 
 
 def _image(url: str) -> Media:
     return Media(kind=MediaKind.IMAGE, url=url)
 
 
-def _loader(
-    origin: Origin, settings: MediaSettings = QUICK, **names: list[list[str]]
-) -> tuple[MediaLoader, TableResolver, Road]:
-    """A loader for which `name` resolves to the given rows, else to a public address; every dial ends at the origin."""
-    table = {"h.example": [[PUBLIC]], "other.example": [["8.8.8.8"]]}
-    resolver = TableResolver(table | {name.replace("_", "."): rows for name, rows in names.items()})
-    road = Road(origin.port)
-    return MediaLoader(settings, resolver=resolver, dial=road), resolver, road
-
-
-async def _load(
-    loader: MediaLoader, url: str, kind: MediaKind = MediaKind.IMAGE, deadline_s: float = 10
-) -> Media:
-    return await loader.load(Media(kind=kind, url=url), deadline_s=deadline_s)
-
-
 async def test_content_is_fetched_and_typed_by_its_bytes(origin: Origin) -> None:
-    loader, resolver, road = _loader(origin)
-    loaded = await _load(loader, "http://h.example/a.png")
+    loader, resolver, road = make_loader(origin)
+    loaded = await load(loader, "http://h.example/a.png")
     assert loaded == Media(kind=MediaKind.IMAGE, data=PNG, mime="image/png")
     assert resolver.asked == ["h.example"]
     assert road.dialled == [(PUBLIC, 80)]
@@ -75,8 +45,8 @@ async def test_the_request_carries_nothing_but_what_a_fetch_needs(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", "/dev/null")
     origin.answers["/dir/a.png?q=1"] = response(PNG)
-    loader, _resolver, _road = _loader(origin)
-    await _load(loader, "http://h.example/dir/a.png?q=1#part")
+    loader, _resolver, _road = make_loader(origin)
+    await load(loader, "http://h.example/dir/a.png?q=1#part")
     expected = (
         "GET /dir/a.png?q=1 HTTP/1.1\r\n"
         "Host: h.example\r\n"
@@ -94,7 +64,7 @@ async def test_no_hostile_url_is_dialled_and_all_are_answered_alike(origin: Orig
     loader = MediaLoader(QUICK, resolver=resolver, dial=road)
     urls = hostile.urls()
     assert len(urls) >= 300
-    failures = await asyncio.gather(*(_load(loader, url) for url in urls), return_exceptions=True)
+    failures = await asyncio.gather(*(load(loader, url) for url in urls), return_exceptions=True)
     said = {(type(failure), str(failure), getattr(failure, "code", "")) for failure in failures}
     assert said == {(MediaUnavailable, MediaUnavailable().message, "media_unavailable")}
     assert road.dialled == []
@@ -115,7 +85,7 @@ async def test_no_hostile_url_is_dialled_as_a_redirect(origin: Origin) -> None:
     for number, url in enumerate(urls):
         origin.answers[f"/{number}"] = redirect(url.encode().decode("latin-1"))
     starts = [f"http://h.example/{number}" for number in range(len(urls))]
-    failures = await asyncio.gather(*(_load(loader, url) for url in starts), return_exceptions=True)
+    failures = await asyncio.gather(*(load(loader, url) for url in starts), return_exceptions=True)
     assert {type(failure) for failure in failures} == {MediaUnavailable}
     assert set(road.dialled) == {(PUBLIC, 80)}
     assert len(road.dialled) == len(origin.heads) == len(urls)
@@ -124,8 +94,8 @@ async def test_no_hostile_url_is_dialled_as_a_redirect(origin: Origin) -> None:
 async def test_a_name_is_resolved_once_for_each_hop_so_that_it_cannot_change_its_mind(origin: Origin) -> None:
     origin.answers["/1"] = redirect("/2")
     origin.answers["/2"] = redirect("http://other.example/a.png", "307 Temporary Redirect")
-    loader, resolver, road = _loader(origin)
-    assert (await _load(loader, "http://h.example/1")).data == PNG
+    loader, resolver, road = make_loader(origin)
+    assert (await load(loader, "http://h.example/1")).data == PNG
     assert resolver.asked == ["h.example", "h.example", "other.example"]
     assert road.dialled == [(PUBLIC, 80), (PUBLIC, 80), ("8.8.8.8", 80)]
     assert [head.split("\r\n")[1] for head in origin.heads] == ["Host: h.example"] * 2 + [
@@ -135,17 +105,17 @@ async def test_a_name_is_resolved_once_for_each_hop_so_that_it_cannot_change_its
 
 async def test_a_name_that_turns_private_between_two_hops_is_refused(origin: Origin) -> None:
     origin.answers["/1"] = redirect("/a.png")
-    loader, resolver, road = _loader(origin, rebind_example=[[PUBLIC], ["127.0.0.1"]])
+    loader, resolver, road = make_loader(origin, rebind_example=[[PUBLIC], ["127.0.0.1"]])
     with pytest.raises(MediaUnavailable):
-        await _load(loader, "http://rebind.example/1")
+        await load(loader, "http://rebind.example/1")
     assert resolver.asked == ["rebind.example"] * 2
     assert road.dialled == [(PUBLIC, 80)]
 
 
 async def test_an_address_literal_is_never_resolved(origin: Origin) -> None:
-    loader, resolver, road = _loader(origin)
-    await _load(loader, f"http://{PUBLIC}/a.png")
-    await _load(loader, f"http://[{PUBLIC_V6}]/a.png")
+    loader, resolver, road = make_loader(origin)
+    await load(loader, f"http://{PUBLIC}/a.png")
+    await load(loader, f"http://[{PUBLIC_V6}]/a.png")
     assert resolver.asked == []
     assert road.dialled == [(PUBLIC, 80), (PUBLIC_V6, 80)]
 
@@ -157,10 +127,10 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not(origin: Origin, 
     for hop in range(4):
         origin.answers[f"/{hop}"] = redirect(f"/{hop + 1}", status)
     origin.answers["/4"] = response(PNG)
-    loader, _resolver, _road = _loader(origin)
-    assert (await _load(loader, "http://h.example/1")).data == PNG
+    loader, _resolver, _road = make_loader(origin)
+    assert (await load(loader, "http://h.example/1")).data == PNG
     with pytest.raises(MediaUnavailable):
-        await _load(loader, "http://h.example/0")
+        await load(loader, "http://h.example/0")
     assert origin.paths() == ["/1", "/2", "/3", "/4", "/0", "/1", "/2", "/3"]
 
 
@@ -171,9 +141,9 @@ async def test_a_redirect_in_a_loop_or_to_another_scheme_port_or_user_is_refused
     origin: Origin, location: str
 ) -> None:
     origin.answers["/loop"] = redirect(location)
-    loader, _resolver, _road = _loader(origin)
+    loader, _resolver, _road = make_loader(origin)
     with pytest.raises(MediaUnavailable):
-        await _load(loader, "http://h.example/loop")
+        await load(loader, "http://h.example/loop")
 
 
 async def _endless(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -200,105 +170,39 @@ async def _endless_chunks(_reader: asyncio.StreamReader, writer: asyncio.StreamW
 async def test_content_above_the_cap_is_refused_with_the_cap_named(origin: Origin, answer: Answer) -> None:
     origin.answers["/big"] = answer
     settings = MediaSettings(max_image_bytes=100_000, max_audio_bytes=100_000)
-    loader, _resolver, _road = _loader(origin, settings)
+    loader, _resolver, _road = make_loader(origin, settings)
     with pytest.raises(MediaTooLarge, match="100,000 bytes") as refused:
-        await _load(loader, "http://h.example/big")
+        await load(loader, "http://h.example/big")
     assert refused.value.details == {"max_bytes": 100_000}
 
 
 async def test_an_announced_length_above_the_cap_is_refused_before_anything_is_read(origin: Origin) -> None:
     origin.answers["/big"] = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n"
-    loader, _resolver, _road = _loader(origin)
+    loader, _resolver, _road = make_loader(origin)
     with pytest.raises(MediaTooLarge):
-        await _load(loader, "http://h.example/big")
+        await load(loader, "http://h.example/big")
 
 
 async def test_content_of_exactly_the_cap_is_taken(origin: Origin) -> None:
     content = PNG.ljust(100_000, b"\0")
     origin.answers["/cap"] = response(content)
-    loader, _resolver, _road = _loader(origin, MediaSettings(max_image_bytes=100_000))
-    assert (await _load(loader, "http://h.example/cap")).data == content
+    loader, _resolver, _road = make_loader(origin, MediaSettings(max_image_bytes=100_000))
+    assert (await load(loader, "http://h.example/cap")).data == content
 
 
 async def test_more_bytes_than_announced_are_not_read(origin: Origin) -> None:
     origin.answers["/lie"] = response(PNG) + b"\0" * 1_000_000
-    loader, _resolver, _road = _loader(origin)
-    assert (await _load(loader, "http://h.example/lie")).data == PNG
+    loader, _resolver, _road = make_loader(origin)
+    assert (await load(loader, "http://h.example/lie")).data == PNG
 
 
 async def test_large_content_arrives_whole(origin: Origin) -> None:
     content = samples.wav(seconds=1200)
     origin.answers["/talk.wav"] = response(content)
-    loader, _resolver, _road = _loader(origin)
-    loaded = await _load(loader, "http://h.example/talk.wav", MediaKind.AUDIO)
+    loader, _resolver, _road = make_loader(origin)
+    loaded = await load(loader, "http://h.example/talk.wav", MediaKind.AUDIO)
     assert (loaded.mime, len(loaded.as_bytes())) == ("audio/wav", len(content))
     assert loaded.data == content
-
-
-BROKEN: dict[str, bytes] = {
-    "not found": response(PNG, status="404 Not Found"),
-    "server error": response(PNG, status="500 Oops"),
-    "partial": response(PNG, status="206 Partial"),
-    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
-    "not modified": b"HTTP/1.1 304 Not Modified\r\n\r\n",
-    "redirect to nowhere": response(b"", status="302 Found"),
-    "two locations": response(b"", "Location: /a.png", "Location: /b", status="302 Found"),
-    "upgrade": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-    "gzip": response(PNG, "Content-Encoding: gzip"),
-    "br": response(PNG, "Content-Encoding: identity, br"),
-    "two encodings": response(PNG, "Content-Encoding: identity", "Content-Encoding: gzip"),
-    "gzip transfer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n" + PNG,
-    "gzip then chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "length and chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": response(PNG, "Content-Length: 3"),
-    "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" + PNG,
-    "huge length": b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 4000 + b"\r\n\r\n" + PNG,
-    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + PNG,
-    "huge chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n" + PNG,
-    "cut body": response(PNG)[:-1],
-    "cut chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\x89PNG\r\n",
-    "cut head": b"HTTP/1.1 200 OK\r\nContent-",
-    "nothing": b"",
-    "not http": b"220 mail.example ESMTP\r\n",
-    "http/2": b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-    "status zero": b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
-    "many headers": response(PNG, *(f"X-{n}: y" for n in range(200))),
-    "long header": response(PNG, "X: " + "y" * 200_000),
-    "interim flood": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 5000,
-    "one-byte chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    + b"".join(b"1\r\n%c\r\n" % byte for byte in PNG.ljust(100_000, b"\0"))
-    + b"0\r\n\r\n",
-    "chunk extensions": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"e" * 300_000,
-    "trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 100_000,
-}
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-async def test_a_broken_or_hostile_response_is_refused_in_the_same_words(origin: Origin, fault: str) -> None:
-    origin.answers["/x"] = BROKEN[fault]
-    loader, _resolver, _road = _loader(origin)
-    with pytest.raises(MediaUnavailable) as refused:
-        await _load(loader, "http://h.example/x")
-    assert (refused.value.status, refused.value.details) == (400, None)
-
-
-GOOD: dict[str, bytes] = {
-    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n%x;a=b\r\n%b\r\n0\r\nT: x\r\n\r\n"
-    % (len(PNG), PNG),
-    "until the end": b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n" + PNG,
-    "identity": response(PNG, "Content-Encoding: Identity"),
-    "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLocation: /b\r\n\r\n"
-    + response(PNG),
-    "second response behind": response(PNG) + redirect("/b"),
-    "lying type": response(PNG, "Content-Type: text/html", "Content-Disposition: x.svg"),
-}
-
-
-@pytest.mark.parametrize("form", GOOD)
-async def test_every_honest_form_of_a_response_is_read(origin: Origin, form: str) -> None:
-    origin.answers["/x"] = GOOD[form]
-    loader, _resolver, _road = _loader(origin)
-    assert (await _load(loader, "http://h.example/x")).data == PNG
 
 
 @pytest.mark.parametrize(
@@ -308,9 +212,9 @@ async def test_content_that_is_no_image_is_refused_whatever_it_is_called(
     origin: Origin, content: bytes
 ) -> None:
     origin.answers["/a.png"] = response(content, "Content-Type: image/png")
-    loader, _resolver, _road = _loader(origin)
+    loader, _resolver, _road = make_loader(origin)
     with pytest.raises(MediaType):
-        await _load(loader, "http://h.example/a.png")
+        await load(loader, "http://h.example/a.png")
 
 
 async def test_an_endless_stream_of_the_wrong_type_ends_after_its_first_bytes(origin: Origin) -> None:
@@ -326,9 +230,9 @@ async def test_an_endless_stream_of_the_wrong_type_ends_after_its_first_bytes(or
                 sent += 65536
 
     origin.answers["/page"] = page
-    loader, _resolver, _road = _loader(origin)
+    loader, _resolver, _road = make_loader(origin)
     with pytest.raises(MediaType):
-        await _load(loader, "http://h.example/page")
+        await load(loader, "http://h.example/page")
     assert sent < 20 * 1024 * 1024
 
 
@@ -351,10 +255,10 @@ async def _drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def test_one_deadline_covers_everything(origin: Origin, answer: Answer, whose: str) -> None:
     origin.answers["/slow"] = answer
     settings = MediaSettings(deadline_s=0.3 if whose == "the setting's" else 20)
-    loader, _resolver, _road = _loader(origin, settings)
+    loader, _resolver, _road = make_loader(origin, settings)
     started = time.monotonic()
     with pytest.raises(MediaUnavailable):
-        await _load(loader, "http://h.example/slow", deadline_s=20 if whose == "the setting's" else 0.3)
+        await load(loader, "http://h.example/slow", deadline_s=20 if whose == "the setting's" else 0.3)
     assert 0.25 < time.monotonic() - started < 1.3
 
 
@@ -404,7 +308,7 @@ async def test_blocked_refused_unknown_and_silent_targets_take_the_same_time_and
     async def measure(loader: MediaLoader, url: str) -> tuple[float, str]:
         started = time.monotonic()
         with pytest.raises(MediaUnavailable) as refused:
-            await _load(loader, url)
+            await load(loader, url)
         return time.monotonic() - started, repr(
             (refused.value.message, refused.value.code, refused.value.details)
         )
@@ -432,7 +336,7 @@ async def test_a_slow_first_hop_does_not_tell_a_closed_from_a_silent_second_one(
     loader = MediaLoader(MediaSettings(), resolver=resolver, dial=ThenClosed(origin.port))
     started = time.monotonic()
     with pytest.raises(MediaUnavailable):
-        await _load(loader, "http://h.example/late")
+        await load(loader, "http://h.example/late")
     assert time.monotonic() - started >= 0.8 + 0.6 - 0.05
 
 
@@ -446,32 +350,32 @@ async def test_the_next_address_is_tried_when_the_first_refuses(origin: Origin) 
 
     road = FirstRefuses(origin.port)
     loader = MediaLoader(QUICK, resolver=TableResolver({"h.example": [[PUBLIC_V6, PUBLIC]]}), dial=road)
-    assert (await _load(loader, "http://h.example/a.png")).data == PNG
+    assert (await load(loader, "http://h.example/a.png")).data == PNG
     assert road.dialled == [(PUBLIC_V6, 80), (PUBLIC, 80)]
 
 
 async def test_fetches_are_bounded_and_the_rest_wait_then_are_shed(origin: Origin) -> None:
     origin.answers["/slow"] = _silence
-    loader, _resolver, road = _loader(origin, MediaSettings(max_concurrent=2, deadline_s=0.4))
+    loader, _resolver, road = make_loader(origin, MediaSettings(max_concurrent=2, deadline_s=0.4))
     failures = await asyncio.gather(
-        *(_load(loader, "http://h.example/slow") for _ in range(2)),
-        *(_load(loader, "http://h.example/slow", deadline_s=0.2) for _ in range(3)),
+        *(load(loader, "http://h.example/slow") for _ in range(2)),
+        *(load(loader, "http://h.example/slow", deadline_s=0.2) for _ in range(3)),
         return_exceptions=True,
     )
     assert [type(failure) for failure in failures] == [MediaUnavailable] * 2 + [Overloaded] * 3
     assert len(road.dialled) == 2
-    assert (await _load(loader, "http://h.example/a.png")).data == PNG
+    assert (await load(loader, "http://h.example/a.png")).data == PNG
 
 
 async def test_the_bytes_held_at_once_are_bounded_and_given_back(origin: Origin) -> None:
     origin.answers["/big"] = response(PNG.ljust(200_000, b"\0"))
-    loader, _resolver, _road = _loader(origin, MediaSettings(max_buffered_bytes=100_000))
+    loader, _resolver, _road = make_loader(origin, MediaSettings(max_buffered_bytes=100_000))
     for _ in range(3):
         with pytest.raises(Overloaded):
-            await _load(loader, "http://h.example/big")
+            await load(loader, "http://h.example/big")
     origin.answers["/fits"] = response(PNG.ljust(90_000, b"\0"))
     for _ in range(3):
-        await _load(loader, "http://h.example/fits")
+        await load(loader, "http://h.example/fits")
 
 
 async def test_a_cancelled_fetch_closes_its_connection_and_gives_its_place_back(origin: Origin) -> None:
@@ -482,26 +386,26 @@ async def test_a_cancelled_fetch_closes_its_connection_and_gives_its_place_back(
         closed.set()
 
     origin.answers["/slow"] = wait
-    loader, _resolver, _road = _loader(origin, MediaSettings(max_concurrent=1))
-    task = asyncio.create_task(_load(loader, "http://h.example/slow"))
+    loader, _resolver, _road = make_loader(origin, MediaSettings(max_concurrent=1))
+    task = asyncio.create_task(load(loader, "http://h.example/slow"))
     await origin.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     async with asyncio.timeout(2):
         await closed.wait()
-    assert (await _load(loader, "http://h.example/a.png")).data == PNG
+    assert (await load(loader, "http://h.example/a.png")).data == PNG
 
 
 async def test_the_log_has_the_cause_and_the_origin_and_no_secret(
     origin: Origin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loader, _resolver, _road = _loader(origin, private_example=[["10.0.0.9"]])
+    loader, _resolver, _road = make_loader(origin, private_example=[["10.0.0.9"]])
     urls = ["http://private.example/sk_path?sig=sk_query", "http://sk_user:sk_pass@h.example/", "sk_all"]
     with caplog.at_level(logging.DEBUG):
         for url in urls:
             with contextlib.suppress(GatewayError):
-                await _load(loader, url)
+                await load(loader, url)
     assert "10.0.0.9 is not public: private (http://private.example:80)" in caplog.text
     assert "sk_" not in caplog.text
 
@@ -519,7 +423,7 @@ async def test_a_url_for_a_provider_to_fetch_is_judged_without_asking_the_networ
 async def test_several_pieces_are_loaded_in_order_and_too_many_are_refused(origin: Origin) -> None:
     for size in range(1, 21):
         origin.answers[f"/{size}"] = response(samples.png(size, 1))
-    loader, _resolver, _road = _loader(origin)
+    loader, _resolver, _road = make_loader(origin)
     items = [_image(f"http://h.example/{size}") for size in range(1, 21)]
     loaded = await loader.load_all(items, deadline_s=5)
     assert [item.data for item in loaded] == [samples.png(size, 1) for size in range(1, 21)]
@@ -529,7 +433,7 @@ async def test_several_pieces_are_loaded_in_order_and_too_many_are_refused(origi
 
 async def test_one_piece_that_fails_ends_the_others(origin: Origin) -> None:
     origin.answers["/slow"] = _silence
-    loader, _resolver, _road = _loader(origin)
+    loader, _resolver, _road = make_loader(origin)
     items = [_image("http://h.example/slow"), _image("http://h.example/none")]
     async with asyncio.timeout(3):
         with pytest.raises(MediaUnavailable):
@@ -544,8 +448,8 @@ async def test_an_allowed_network_is_fetched_from_by_the_real_dialler_and_resolv
         allow_ports=(origin.port,),
     )
     loader = MediaLoader(settings)
-    assert (await _load(loader, f"http://127.0.0.1:{origin.port}/a.png")).data == PNG
-    assert (await _load(loader, f"http://localhost:{origin.port}/a.png")).data == PNG
+    assert (await load(loader, f"http://127.0.0.1:{origin.port}/a.png")).data == PNG
+    assert (await load(loader, f"http://localhost:{origin.port}/a.png")).data == PNG
     loader.close()
 
 
@@ -553,40 +457,6 @@ async def test_without_permission_the_real_dialler_does_not_reach_loopback(origi
     loader = MediaLoader(MediaSettings(connect_timeout_s=0.9, allow_ports=(origin.port,)))
     for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[::1]", "0"):
         with pytest.raises(MediaUnavailable):
-            await _load(loader, f"http://{host}:{origin.port}/a.png")
+            await load(loader, f"http://{host}:{origin.port}/a.png")
     assert origin.heads == []
     loader.close()
-
-
-@pytest.fixture(scope="session")
-def authority() -> Authority:
-    return Authority()
-
-
-async def test_tls_is_verified_for_the_name_and_the_name_is_sent(authority: Authority) -> None:
-    asked: list[str | None] = []
-    server_tls = authority.server_context("h.example")
-    server_tls.sni_callback = lambda _socket, name, _context: asked.append(name)
-    async with running(server_tls) as origin:
-        origin.answers["/a.png"] = response(PNG)
-        resolver = TableResolver({"h.example": [[PUBLIC]], "other.example": [[PUBLIC]]})
-        loader = MediaLoader(QUICK, resolver=resolver, dial=Road(origin.port), tls=authority.client_context())
-        assert (await _load(loader, "https://h.example/a.png")).data == PNG
-        with pytest.raises(MediaUnavailable):
-            await _load(loader, "https://other.example/a.png")
-        assert asked == ["h.example", "other.example"]
-        assert len(origin.heads) == 1
-
-
-@pytest.mark.parametrize("fault", ["unknown authority", "expired", "plain text"])
-async def test_a_server_that_cannot_be_trusted_is_refused(authority: Authority, fault: str) -> None:
-    server_tls: ssl.SSLContext | None = authority.server_context("h.example", expired=fault == "expired")
-    client_tls = authority.client_context() if fault != "unknown authority" else Authority().client_context()
-    async with running(None if fault == "plain text" else server_tls) as origin:
-        origin.answers["/a.png"] = response(PNG)
-        resolver = TableResolver({"h.example": [[PUBLIC]]})
-        loader = MediaLoader(QUICK, resolver=resolver, dial=Road(origin.port), tls=client_tls)
-        with pytest.raises(MediaUnavailable):
-            # The plain one waits for more of what it takes for a request.
-            await _load(loader, "https://h.example/a.png", deadline_s=1)
-        assert origin.heads == []
