@@ -240,3 +240,7 @@ class JournalFull(Unavailable):
 
 class InternalError(GatewayError):
     """A defect of ours; the message says nothing but the request id to quote."""
+
+
+class OperatorError(Exception):
+    """What whoever runs Inferway must mend: a setting, a file, an address. The message is one line that says what to do."""

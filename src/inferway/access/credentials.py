@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from inferway.errors import OperatorError
+
 FILE_NAME = "credentials.toml"
 
 _HEAD = """\
@@ -15,7 +17,7 @@ _HEAD = """\
 """
 
 
-class CredentialsError(Exception):
+class CredentialsError(OperatorError):
     """The credentials file cannot be used; the message is one line that says what to do."""
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import uvicorn
-from starlette.types import ASGIApp
 
+from inferway.errors import OperatorError
 from inferway.http.protocol import BoundedProtocol, Bounds, ServingConfig
+from inferway.http.wire import Receive, Scope, Send
 from inferway.settings import ServerSettings
 
 _LOOK_EVERY_S = 0.5
@@ -18,19 +19,16 @@ _BACKLOG = 2048
 _LAST_WORDS_S = 3.0
 
 
-class ListenError(Exception):
+class ListenError(OperatorError):
     """The address cannot be listened on; the message is one line that says what to do."""
 
 
 class Application(Protocol):
-    """What is served: the ASGI application with its lifespan, and the word that a stop has been asked for."""
+    """What is served: an ASGI application with a lifespan. `is_ready` is what readiness says while calls are still served."""
 
-    @property
-    def asgi(self) -> ASGIApp: ...
+    is_ready: bool
 
-    def drain(self) -> None:
-        """From now on readiness says no, while calls are still served."""
-        ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -72,9 +70,9 @@ async def serve(
     SIGTERM: readiness turns to 503, requests are accepted for another `stop_wait_s`, then running calls get `stop_grace_s`. SIGINT skips
     the wait. A second signal ends at once. What the application's startup raises comes out of here.
     """
-    server = _Server(_configure(application.asgi, settings), on_ready)
+    server = _Server(_configure(application, settings), on_ready)
     with _Stop(server, application, settings).on_signals():
-        lifespan = _Lifespan(application.asgi)
+        lifespan = _Lifespan(application)
         await lifespan.startup()
         looking = asyncio.create_task(_look(server))
         try:
@@ -93,9 +91,9 @@ async def _end(calls: set[asyncio.Task[None]]) -> None:
         await asyncio.wait(tuple(calls), timeout=_LAST_WORDS_S)
 
 
-def _configure(asgi: ASGIApp, settings: ServerSettings) -> ServingConfig:
+def _configure(application: Application, settings: ServerSettings) -> ServingConfig:
     config = ServingConfig(
-        asgi,
+        application,
         http=BoundedProtocol,
         ws="none",
         loop="none",
@@ -162,7 +160,7 @@ class _Stop:
             self._leave()
             return
         self._asked = True
-        self._application.drain()
+        self._application.is_ready = False
         asyncio.get_running_loop().call_later(wait_s, self._leave)
 
     def _leave(self) -> None:
@@ -183,8 +181,8 @@ async def _look(server: uvicorn.Server) -> None:
 class _Lifespan:
     """Drives the application's lifespan; unlike uvicorn's, it lets the error of a failed start through."""
 
-    def __init__(self, asgi: ASGIApp) -> None:
-        self._asgi = asgi
+    def __init__(self, application: Application) -> None:
+        self._application = application
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._outbox: asyncio.Queue[Any] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -195,7 +193,7 @@ class _Lifespan:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "state": {},
         }
-        self._task = asyncio.ensure_future(self._asgi(scope, self._inbox.get, self._outbox.put))
+        self._task = asyncio.ensure_future(self._application(scope, self._inbox.get, self._outbox.put))
         await self._tell("lifespan.startup")
 
     async def shutdown(self) -> None:

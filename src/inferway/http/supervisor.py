@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 
+from inferway.errors import OperatorError
 from inferway.http.server import Application
 from inferway.http.worker import READY, Orders
 from inferway.settings import ServerSettings
@@ -20,7 +21,7 @@ _STEADY_S = 5.0
 _PAUSE_MAX_S = 10.0
 
 
-class WorkersFailed(Exception):
+class WorkersFailed(OperatorError):
     """No worker could start; the message is one line."""
 
 

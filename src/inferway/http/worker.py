@@ -11,11 +11,11 @@ from collections.abc import Callable
 import uvloop
 from msgspec import Struct
 
+from inferway.errors import OperatorError
 from inferway.http.server import Application, serve
 from inferway.settings import ServerSettings
 
 READY = b"r"
-FAILED_TO_START = 3
 
 
 class Orders(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,10 @@ def main() -> None:
     listening, control = (int(number) for number in sys.argv[1:])
     orders: Orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the process that started this one
     with socket.socket(fileno=listening) as bound, socket.socket(fileno=control) as line:
-        uvloop.run(_work(orders, bound, line))
+        try:
+            uvloop.run(_work(orders, bound, line))
+        except OperatorError as error:
+            sys.exit(str(error))
 
 
 async def _work(orders: Orders, bound: socket.socket, line: socket.socket) -> None:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from inferway.errors import OperatorError
+
 _MIB = 1024 * 1024
 _Usd = Annotated[float, Meta(ge=0, le=1e6)]
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -28,7 +30,7 @@ def check_base_url(name: str, url: str | None) -> None:
         raise ValueError(f"{name}: expected an address like https://host/v1, without user, query or fragment")
 
 
-class SettingsError(Exception):
+class SettingsError(OperatorError):
     """A setting that cannot be used; the message is one line that says where it stands and what to do."""
 
 
@@ -173,6 +175,12 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     options: Annotated[
         dict[str, Any], Meta(description="Switches of the kind, such as the fake's latency.")
     ] = {}
+    models: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(
+            description='Facts of models that override the shipped ones: `[{models = ["my-*"], temperature = false}]`.'
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         for name in ("base_url", "vertex_base_url"):
@@ -180,6 +188,10 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         for header, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(header) or not _HEADER_VALUE.fullmatch(value.reveal()):
                 raise ValueError(f"headers: {header!r} is not a header that can be sent")
+        for row in self.models:
+            patterns = row.get("models")
+            if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+                raise ValueError('models: each row needs a list of name patterns, models = ["my-model-*"]')
 
 
 class LocalSettings(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from inferway.errors import StoreUnavailable
+from inferway.errors import OperatorError, StoreUnavailable
 from inferway.store.sqlite.schema import APPLICATION_ID, STEPS
 
 FILE_NAME = "inferway.db"
@@ -21,7 +21,7 @@ _READERS = 2
 T = TypeVar("T")
 
 
-class StoreError(Exception):
+class StoreError(OperatorError):
     """The database file cannot be used; the message is one line that says what to do."""
 
 
