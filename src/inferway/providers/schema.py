@@ -215,7 +215,7 @@ class StreamUnwrapper:
                 self._depth += 1
             elif character in "}]" and self._depth:
                 self._depth -= 1
-            elif character in "},":
+            elif character in "}," and not self._depth:
                 return self._release(text[:place]) + self._tail(text[place:])
         return self._release(text)
 
