@@ -109,7 +109,7 @@ def _read(reasoning: Sequence[Reasoning]) -> _Signed:
 
 
 Piece = tuple[tuple[int, int], dict[str, Any]]
-"""A part with its place: the offset in the text, and at the same offset text before calls before empty texts."""
+"""A part with its place: the offset in the text, and at the same offset calls, then empty texts, then the text that begins there."""
 
 
 def _texts(text: str, signatures: Sequence[tuple[int, int, str]], cuts: Sequence[int]) -> list[Piece]:
@@ -118,11 +118,11 @@ def _texts(text: str, signatures: Sequence[tuple[int, int, str]], cuts: Sequence
     for offset, length, signature in sorted(signatures, key=lambda signed: signed[:2]):
         if offset < done or offset + length > len(text):
             # The caller changed the text, or the signature: it can no longer be put where it was.
-            pieces.append(((len(text), 2), {"text": "", "thoughtSignature": signature}))
+            pieces.append(((len(text), 1), {"text": "", "thoughtSignature": signature}))
             continue
         pieces += _unsigned(text, done, offset, cuts)
         part = {"text": text[offset : offset + length], "thoughtSignature": signature}
-        pieces.append(((offset, 0 if length else 2), part))
+        pieces.append(((offset, 2 if length else 1), part))
         done = offset + length
     return pieces + _unsigned(text, done, len(text), cuts)
 
@@ -130,7 +130,7 @@ def _texts(text: str, signatures: Sequence[tuple[int, int, str]], cuts: Sequence
 def _unsigned(text: str, start: int, end: int, cuts: Sequence[int]) -> list[Piece]:
     """A stretch without a signature, cut where a call stands in it."""
     edges = [start, *(cut for cut in cuts if start < cut < end), end]
-    return [((a, 0), {"text": text[a:b]}) for a, b in pairwise(edges) if a < b]
+    return [((a, 2), {"text": text[a:b]}) for a, b in pairwise(edges) if a < b]
 
 
 def _calls(calls: Sequence[ToolCall], signatures: dict[int, tuple[int, str]], end: int) -> list[Piece]:
@@ -145,5 +145,5 @@ def _calls(calls: Sequence[ToolCall], signatures: dict[int, tuple[int, str]], en
             # Calls keep their order, whatever the offsets say.
             offset = max(offset, min(signatures[index][0], end)) if index else offset
             part["thoughtSignature"] = signatures[index][1]
-        pieces.append(((offset, 1), part))
+        pieces.append(((offset, 0), part))
     return pieces

@@ -132,7 +132,7 @@ class _Statistics(Struct, frozen=True):
 
 class _TextVector(Struct, frozen=True):
     values: msgspec.Raw
-    statistics: _Statistics | None = None
+    statistics: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
 
 class _TextPrediction(Struct, frozen=True):
@@ -172,6 +172,7 @@ class _MultimodalAnswer(Struct, frozen=True):
 
 _text_answers = msgspec.json.Decoder(_TextAnswer)
 _content_answers = msgspec.json.Decoder(_ContentAnswer)
+_statistics = msgspec.json.Decoder(_Statistics)
 _multimodal_answers = msgspec.json.Decoder(_MultimodalAnswer)
 _CUT = "google cut texts that were longer than the model takes"
 
@@ -179,15 +180,32 @@ _CUT = "google cut texts that were longer than the model takes"
 def _read_predict(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
     answer = _text_answers.decode(body)
     vectors = [prediction.embeddings for prediction in answer.predictions]
-    statistics = [vector.statistics or _Statistics() for vector in vectors]
-    usage = sum_token_counts([item.token_count for item in statistics], bytes(answer.metadata) or None)
+    told = [_read_statistics(vector.statistics) for vector in vectors]
     return EmbeddingResult(
         vectors=read_vectors(
             (vector.values for vector in vectors), len(call.items), call.parameters.dimensions
         ),
-        usage=usage,
-        warnings=(_CUT,) if any(item.truncated is True for item in statistics) else (),
+        usage=sum_token_counts([item.token_count for item in told], _raw_usage(answer)),
+        warnings=(_CUT,) if any(item.truncated is True for item in told) else (),
     )
+
+
+def _read_statistics(raw: msgspec.Raw) -> _Statistics:
+    """What is told of one text; a vector is good whatever stands beside it."""
+    try:
+        return _statistics.decode(raw) if bytes(raw) else _Statistics()
+    except msgspec.MsgspecError:
+        return _Statistics()
+
+
+def _raw_usage(answer: _TextAnswer) -> bytes:
+    """All counts of the answer as one object, each as the provider wrote it."""
+    counts: dict[str, Any] = {
+        "statistics": [p.embeddings.statistics for p in answer.predictions if bytes(p.embeddings.statistics)]
+    }
+    if bytes(answer.metadata):
+        counts["metadata"] = answer.metadata
+    return msgspec.json.encode(counts)
 
 
 def _read_embed_content(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
