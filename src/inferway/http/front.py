@@ -1,6 +1,8 @@
 """The outermost ASGI application: checks the Host, sends inference to the hot path and everything else to Starlette."""
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -88,10 +90,13 @@ def _matches(name: str, allowed: str) -> bool:
     return name == allowed
 
 
-def pages_app(routes: list[BaseRoute]) -> Starlette:
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def pages_app(routes: list[BaseRoute], lifespan: Lifespan | None = None) -> Starlette:
     """The Starlette application behind the hot path, with every error in the envelope."""
     handlers: dict[Any, Any] = {HTTPException: _http_exception, GatewayError: _gateway_error}
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -94,7 +95,7 @@ class Pipeline:
             calls = make_calls(request, loaded)
             if request.dry_run:
                 return self._rehearsed(ride, calls)
-            self._ledger.intend(self._intent(ride))
+            await self._ledger.intend(self._intent(ride))
             outcomes, error = await self._run(ride, calls)
             account = account_of(ride.journey.spent, self._pricer)
             await self._ledger.settle(self._record(ride, account, error))
@@ -179,9 +180,11 @@ class Pipeline:
         good = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
         first = good[0]
         target = first.route.target
-        data = data_of(first.result, singular=ride.request.inputs.singular)
+        data: Any
         if isinstance(first.result, ChatResult):
             data = Completions(completions=tuple(_completion(outcome) for outcome in outcomes))
+        else:
+            data = data_of(first.result, singular=ride.request.inputs.singular)
         warnings = (*ride.plan.warnings, *ride.journey.warnings, *_detours(ride.plan, outcomes))
         version = first.result.model
         return Answer(

@@ -66,7 +66,7 @@ class Units:
     ) -> Outcome:
         """All vectors come from one route: a batch that fails moves the whole call to the next."""
         for index, route in enumerate(routes):
-            batches = _split(call, route.capability.max_batch)
+            batches = _split(call, route.target.facts.get("max_batch", route.capability.max_batch))
             try:
                 parts = await side_by_side(
                     [self._attempts.run(batch, (route,), context, journey) for batch in batches], self._width

@@ -130,7 +130,7 @@ class Capability(Protocol[CallT, ResultT]):
     """
 
     max_batch: int
-    """How many items one call may carry (embeddings); 1 elsewhere."""
+    """How many items one call may carry (embeddings), unless the target's fact of this name says fewer; 1 elsewhere."""
 
     def prepare(self, call: CallT, target: Target) -> Prepared: ...
 

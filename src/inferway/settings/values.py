@@ -176,11 +176,11 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         dict[str, Any], Meta(description="Switches of the kind, such as the fake's latency.")
     ] = {}
     models: Annotated[
-        tuple[dict[str, Any], ...],
+        dict[str, Any],
         Meta(
-            description='Facts of models that override the shipped ones: `[{models = ["my-*"], temperature = false}]`.'
+            description='Facts of models by name pattern, over the shipped: `"my-*" = {temperature = false}`.'
         ),
-    ] = ()
+    ] = {}
 
     def __post_init__(self) -> None:
         for name in ("base_url", "vertex_base_url"):
@@ -188,10 +188,11 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
         for header, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(header) or not _HEADER_VALUE.fullmatch(value.reveal()):
                 raise ValueError(f"headers: {header!r} is not a header that can be sent")
-        for row in self.models:
-            patterns = row.get("models")
-            if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-                raise ValueError('models: each row needs a list of name patterns, models = ["my-model-*"]')
+        for pattern, facts in self.models.items():
+            if not isinstance(facts, dict):
+                raise ValueError(
+                    f"models: {pattern!r} needs a table of facts, such as {{temperature = false}}"
+                )
 
 
 class LocalSettings(Struct, frozen=True, kw_only=True):

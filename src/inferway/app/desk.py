@@ -1,0 +1,111 @@
+"""What the command line does beside serving: keys and namespaces in the store, and the model files."""
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from inferway.access.administration import Administration
+from inferway.access.directory import Directory
+from inferway.access.founding import found_or_recall
+from inferway.errors import OperatorError
+from inferway.providers.local.catalogue import LocalModel, load_catalogue
+from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, PullReport, list_models, pull
+from inferway.providers.local.shelf import Busy, FileReport, Shelf
+from inferway.settings import Settings
+from inferway.store.sqlite.database import FILE_NAME, Database
+from inferway.store.sqlite.directory import SqliteDirectory
+
+_ENGINE_PACKAGES = {
+    "minilm": ("numpy", "onnxruntime", "tokenizers"),
+    "whisper": ("av", "faster_whisper"),
+    "llama": ("xllamacpp",),
+}
+
+
+class Office:
+    """The store's books: who is there, and what an administrator changes. `organization_id` is the founding one's."""
+
+    def __init__(self, directory: Directory, organization_id: str) -> None:
+        self.directory = directory
+        self.organization_id = organization_id
+        self.administration = Administration(directory)
+
+
+@contextlib.asynccontextmanager
+async def open_office(settings: Settings) -> AsyncIterator[Office]:
+    """The store of the data folder, founded if it is empty. A server that runs on it sees changes within 5 s.
+
+    Raises an `OperatorError`, and `StoreUnavailable`.
+    """
+    database = Database.open(settings.data_dir / FILE_NAME)
+    try:
+        directory = SqliteDirectory(database)
+        await found_or_recall(directory, settings.data_dir)
+        organizations = await directory.list_organizations()
+        yield Office(directory, organizations[0].organization_id)
+    finally:
+        database.close()
+
+
+class ModelDesk:
+    """The model files of one data folder. All calls block."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._catalogue = load_catalogue()
+        self._shelf = Shelf(settings.models_dir)
+        self._python = settings.local.python
+
+    def list(self) -> tuple[ModelStatus, ...]:
+        """Every model of the catalogue and its state."""
+        return list_models(self._catalogue, self._shelf)
+
+    def require(self, name: str) -> LocalModel:
+        """A model by id or alias; raises `BadRequest` that lists the ids."""
+        return self._catalogue.require_model(name)
+
+    def defaults(self) -> tuple[str, ...]:
+        """The ids of the models that are pulled unasked, smallest first."""
+        return tuple(model.id for model in sorted(self._catalogue.defaults(), key=lambda each: each.size))
+
+    def pull(
+        self,
+        name: str,
+        on_progress: Callable[[int, int], object],
+        on_note: Callable[[str], object],
+        given: Path | None = None,
+    ) -> PullReport:
+        """Fetches a model; progress is bytes done and bytes in all. Raises `OperatorError` when no source gave it."""
+        options = PullOptions(
+            given=given,
+            on_progress=lambda progress: _drop(on_progress(progress.done, progress.total)),
+            on_note=lambda line: _drop(on_note(line)),
+        )
+        try:
+            return pull(self.require(name), self._shelf, options)
+        except PullFailed as error:
+            raise OperatorError(f"{error}. Try again, or give its files with --from.") from None
+
+    def remove(self, name: str) -> int:
+        """Deletes a model's files; returns the bytes freed."""
+        try:
+            return self._shelf.remove(self.require(name))
+        except Busy:
+            raise OperatorError(f"{name} is being pulled. Wait until that has ended.") from None
+
+    def verify(self, name: str) -> tuple[FileReport, ...]:
+        """Takes the hash of every file of a model."""
+        return self._shelf.verify(self.require(name))
+
+    def missing_packages(self, name: str) -> tuple[str, ...]:
+        """The packages that a model's engine needs and that are not installed; nothing is imported."""
+        if self._python not in (None, sys.executable):
+            return ()
+        needed = _ENGINE_PACKAGES.get(self.require(name).engine, ())
+        return tuple(package for package in needed if find_spec(package) is None)
+
+
+def _drop(value: object) -> None:
+    """Says that a callback's answer is of no interest."""
+    del value

@@ -1,0 +1,156 @@
+"""One worker, put together from its settings."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from inferway.access.founding import found_or_recall
+from inferway.access.gate import Gate
+from inferway.app.local import LocalModels
+from inferway.app.pricing import Pricing
+from inferway.app.rows import build_rows
+from inferway.http.front import Front, pages_app
+from inferway.http.inference import InferenceEndpoint
+from inferway.http.pages import Pages
+from inferway.http.wire import Receive, Scope, Send
+from inferway.limits.admission import OpenAdmission
+from inferway.media.loader import MediaLoader
+from inferway.media.policy import MediaSettings as MediaPolicy
+from inferway.pipeline.attempts import Attempts, RetryPolicy
+from inferway.pipeline.life import Bounds, Parts, Pipeline
+from inferway.pipeline.units import Units
+from inferway.providers.registry import Registry
+from inferway.providers.transport import HttpTransport, Limits
+from inferway.settings import Settings
+from inferway.store.sqlite.database import FILE_NAME, Database
+from inferway.store.sqlite.directory import SqliteDirectory
+from inferway.store.sqlite.ledger import SqliteLedger
+from inferway.usage.drain import Drain
+from inferway.usage.journal import Journal
+
+_MIB = 1024 * 1024
+
+
+def create(settings: Settings, engine_socket: Path | None = None) -> "Inferway":
+    """The ASGI application of one worker; what a server process calls first.
+
+    `engine_socket` is where another process offers the machine's pool of local engines; None: this worker has a pool of its own.
+    Raises `StoreError` when the data folder or its database cannot be used.
+    """
+    return Inferway(settings, engine_socket)
+
+
+class Inferway:
+    """One worker: an ASGI application whose lifespan starts and stops its parts."""
+
+    def __init__(self, settings: Settings, engine_socket: Path | None = None) -> None:
+        self.settings = settings
+        self.is_ready = False
+        self.database = Database.open(settings.data_dir / FILE_NAME)
+        self.directory = SqliteDirectory(self.database)
+        self.ledger = SqliteLedger(self.database)
+        self.gate = _gate(settings, self.directory)
+        self.transport = HttpTransport(limits=_limits(settings))
+        self.media = MediaLoader(_media_policy(settings))
+        self.local = LocalModels(settings, engine_socket)
+        self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
+        self._front = self._unstarted()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or run the lifespan."""
+        await self._front(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything started; on the way out calls have ended, and what they used is in the ledger."""
+        settings = self.settings
+        await found_or_recall(self.directory, settings.data_dir)
+        journal = _journal(settings)
+        drain = Drain(journal, self.ledger, every_s=settings.journal.drain_s)
+        draining = asyncio.create_task(drain.run())
+        await self.local.start()
+        self._front = self._started(journal)
+        self.is_ready = True
+        try:
+            yield
+        finally:
+            self.is_ready = False
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
+            await self.local.aclose()
+            await self.transport.aclose()
+            await drain.aclose()
+            await journal.aclose()
+            await self.gate.aclose()
+            self.media.close()
+            self.database.close()
+
+    def _unstarted(self) -> Front:
+        """What there is before the lifespan began: the lifespan itself."""
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            async with self.running():
+                yield
+
+        pages = pages_app(Pages(lambda: self.is_ready).routes(), lifespan)
+        return Front(inference=pages, pages=pages)
+
+    def _started(self, journal: Journal) -> Front:
+        settings = self.settings
+        endpoint = InferenceEndpoint(
+            gate=self.gate,
+            pipeline=self._pipeline(journal),
+            body_max_bytes=settings.server.body_max_mb * _MIB,
+        )
+        pages = pages_app(Pages(lambda: self.is_ready).routes())
+        return Front(inference=endpoint, pages=pages, allowed_hosts=settings.server.allowed_hosts)
+
+    def _pipeline(self, journal: Journal) -> Pipeline:
+        calls = self.settings.calls
+        parts = Parts(
+            registry=self.registry,
+            units=Units(Attempts(RetryPolicy(attempts=calls.attempts)), calls.prompt_concurrency),
+            media=self.media,
+            admission=OpenAdmission(),
+            ledger=journal,
+            pricer=Pricing(),
+        )
+        bounds = Bounds(
+            timeout_s=calls.timeout_s,
+            prompts_max=calls.prompts_max,
+            texts_max=calls.texts_max,
+            prompt_concurrency=calls.prompt_concurrency,
+        )
+        return Pipeline(parts, bounds)
+
+
+def _gate(settings: Settings, directory: SqliteDirectory) -> Gate:
+    access = settings.access
+    return Gate(
+        directory, cached_keys=access.cached_keys, refresh_s=access.refresh_s, grace_s=access.outage_grace_s
+    )
+
+
+def _journal(settings: Settings) -> Journal:
+    chosen = settings.journal
+    return Journal(
+        settings.data_dir / "journal",
+        durability=chosen.durability,
+        file_bytes=chosen.file_mb * _MIB,
+        backlog_bytes=chosen.backlog_max_mb * _MIB,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    calls = settings.calls
+    return Limits(connect_timeout_s=calls.connect_timeout_s, body_bytes=calls.answer_max_mb * _MIB)
+
+
+def _media_policy(settings: Settings) -> MediaPolicy:
+    """The section `[media]`, field for field."""
+    chosen = settings.media
+    return MediaPolicy(**{name: getattr(chosen, name) for name in MediaPolicy.__struct_fields__})
