@@ -119,7 +119,8 @@ class _Exchange:
             )
             self._timer = self._pool.loop.call_later(self._deadline.remaining_s(), connection.expire)
             await answer.future
-            if answer.error is None:
+            # What a stream brought before it broke reaches its reader first.
+            if answer.error is None or (streaming and answer.parts):
                 return answer
             if not (was_used and isinstance(answer.error, ConnectionDropped)):
                 raise_failure(answer.error)

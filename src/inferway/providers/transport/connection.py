@@ -33,6 +33,7 @@ class Answer:
         "error",
         "expected",
         "future",
+        "head_bytes",
         "head_done",
         "headers",
         "keep_alive",
@@ -57,6 +58,7 @@ class Answer:
         self.body_bytes = 0
         self.expected = 0
         self.buffered = 0
+        self.head_bytes = 0
         self.head_done = False
         self.until_close = False
         self.complete = False
@@ -290,6 +292,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
+        answer.head_bytes += len(name) + len(value) + 4
         headers = answer.headers
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
@@ -329,6 +332,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _check_framing(self, answer: Answer) -> None:
         """Refuse at once what cannot end well: a body that is announced too large, a transfer coding we did not ask for."""
+        if answer.head_bytes > self._limits.head_bytes:
+            answer.fail(ProviderBadAnswer("The provider's answer has headers that are too large."))
         coding = answer.headers.get("transfer-encoding")
         length = answer.headers.get("content-length")
         if coding is not None:

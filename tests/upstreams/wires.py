@@ -1,0 +1,40 @@
+"""How transport tests reach a scripted upstream: without or with TLS."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from inferway.providers.base import WireRequest, WireResponse
+from inferway.providers.transport import HttpTransport, Limits
+from inferway.types import Deadline
+from tests.upstreams.certificates import Authority
+from tests.upstreams.scripted import Script, Upstream, scripted
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+REQUEST = WireRequest(path="", body=b'{"a":1}')
+
+
+class Wire:
+    """How a test reaches its upstream."""
+
+    def __init__(self, authority: Authority | None) -> None:
+        self.authority = authority
+
+    async def talk(
+        self,
+        script: Script,
+        work: Callable[[HttpTransport, str, Upstream], Awaitable[Any]],
+        limits: Limits | None = None,
+    ) -> Any:
+        """Run `work(transport, url, upstream)` against a scripted upstream."""
+        ca_file = str(self.authority.file) if self.authority else None
+        context = self.authority.server("localhost") if self.authority else None
+        async with scripted(script, context) as upstream:
+            transport = HttpTransport(limits=limits, ca_file=ca_file)
+            try:
+                return await work(transport, upstream.url(host="localhost"), upstream)
+            finally:
+                await transport.aclose()
+
+
+async def send(transport: HttpTransport, url: str, timeout_s: float = 10.0) -> WireResponse:
+    return await transport.send(url, REQUEST, (("authorization", "Bearer sk-x"),), Deadline.after(timeout_s))
