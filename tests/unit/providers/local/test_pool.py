@@ -389,3 +389,20 @@ def test_a_child_sees_no_environment_of_its_parent(monkeypatch: pytest.MonkeyPat
             await engine.close()
 
     assert b"sk-very-secret" not in asyncio.run(environment())
+
+
+async def test_a_default_model_is_warming_while_the_defaults_are_pulled_and_refused_when_that_failed(
+    make_pool: MakePool, shelf: Shelf
+) -> None:
+    # A default model without a source: held by its lock, its pull waits; let go, it fails.
+    model = echo_model("one", default=True)
+    pool = make_pool(model, pulled=False, cold_wait_s=0.1)
+    lines: list[str] = []
+    with shelf.lock(model):
+        pulling = asyncio.create_task(pool.pull_defaults(lines.append))
+        with pytest.raises(ModelWarming, match="being downloaded"):
+            await _echo(pool, "one")
+    await pulling
+    assert lines[-1].startswith("one could not be pulled")
+    with pytest.raises(BadRequest, match="inferway models pull one"):
+        await _echo(pool, "one")

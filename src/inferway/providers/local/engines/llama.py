@@ -15,7 +15,7 @@ from inferway.providers.local.wire import Load
 
 
 class Llama:
-    """Options: `slots` (conversations side by side), `max_tokens` (when a caller names none), `system` (when a caller gives none).
+    """Options: `slots` (conversations side by side); `max_tokens`, `system`, `sampling` (the library's fields) where a caller gives none.
 
     The library always starts an HTTP listener beside the direct calls used here. It gets a socket file in a folder that only this
     user may enter, which is removed at once, and a random key: no port is opened and nobody can connect.
@@ -25,6 +25,7 @@ class Llama:
         self._slots = int(spec.options.get("slots", 2))
         self._max_tokens = int(spec.options.get("max_tokens", 512))
         self._system = spec.options.get("system")
+        self._sampling: dict[str, Any] = spec.options.get("sampling", {})
         with tempfile.TemporaryDirectory(prefix="inferway-", ignore_cleanup_errors=True) as private:
             self._server = xllamacpp.Server(self._parameters(spec, f"{private}/listener.sock"))
         self.limits = Limits(batch=1, concurrency=self._slots)
@@ -82,7 +83,12 @@ class Llama:
         if task.seed is not None:
             # Reused prompt state changes the order of sums, and with it the last bits that a seed should fix.
             body["cache_prompt"] = False
-        return (task.extra or {}) | body | {"stream": True, "stream_options": {"include_usage": True}}
+        return (
+            self._sampling
+            | (task.extra or {})
+            | body
+            | {"stream": True, "stream_options": {"include_usage": True}}
+        )
 
 
 class _Answer:
