@@ -93,11 +93,12 @@ class _Answer:
         text = part.text
         if isinstance(text, str):
             self.parts += 1
-            return (
-                self._thought(text, part.thought_signature)
-                if part.thought
-                else self._text(text, part.thought_signature)
-            )
+            grow = self._thought if part.thought else self._text
+            return grow(text, part.thought_signature)
+        if part.audio_transcription is not None:
+            self.parts += 1
+            heard = part.audio_transcription.text or ""
+            return self._text(f" {heard}" if self.length and heard else heard, part.thought_signature)
         foreign = part.find_foreign()
         if foreign is not None:
             self.parts += 1

@@ -159,7 +159,7 @@ def _transcript(
             code="content_filter",
             details={"provider_error": {"code": "content_filter"}},
         )
-    text = completion.text or " ".join(piece.text for piece in heard if piece.text)
+    text = completion.text
     if completion.tool_calls or (not text and completion.finish_reason != "stop"):
         raise ProviderBadAnswer("The provider's answer holds no transcript.")
     segments = tuple(_segments(heard)) if wanted == "segments" else ()

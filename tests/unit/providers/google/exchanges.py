@@ -77,8 +77,9 @@ def sent(call: ChatCall, model: str = FLASH, **fields: Any) -> tuple[dict[str, A
 
 def opened(translated: Translated) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """A translated request's body, and what is told."""
-    told = [(item.field, item.action) for item in translated.adaptations]
-    return json.loads(translated.request.body), told
+    told: list[tuple[str, str]] = [(item.field, item.action) for item in translated.adaptations]
+    body: dict[str, Any] = json.loads(translated.request.body)
+    return body, told
 
 
 def answer(*parts: dict[str, Any], finish: Any = "STOP", **fields: Any) -> dict[str, Any]:
