@@ -148,6 +148,8 @@ class _Reader:
             if not answers:
                 raise ProviderBadAnswer("The provider announced a tool call and sent none.")
             finish = "stop"
+        if finish != "length" and answers:
+            _arguments(answers[0])
         text = self._text(answers)
         self._tell_what_is_left_out()
         return Completion(

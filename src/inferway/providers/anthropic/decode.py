@@ -285,8 +285,11 @@ class MessageStream:
 
 def _take_given_input(block: _Open, start: Use) -> str:
     """The input that a tool call begins with, where it is more than the usual empty placeholder."""
-    if msgspec.json.decode(start.input) in ({}, None, ""):
+    given = msgspec.json.decode(start.input)
+    if given in ({}, None, ""):
         return ""
+    if not isinstance(given, dict):
+        raise ProviderBadAnswer("The provider's tool call has an input that is no object.")
     text = bytes(start.input).decode()
     block.pieces.append(text)
     return text
