@@ -29,7 +29,7 @@ help: ## what can be done here
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/linked ## set up .venv and start the server with its embedded models (ARGS="--port 9000")
-	@exec $(PRODUCT)/inferway serve $(ARGS)
+	@exec $(PRODUCT)/inferway serve --data-dir .inferway $(ARGS)
 
 test: .venv-test/linked ## set up .venv-test and run the tests (ARGS="-k words"); says at the end what was left out
 	@$(TOOLS)/python -m pytest $(ARGS)

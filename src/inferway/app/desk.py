@@ -17,6 +17,9 @@ from inferway.settings import Settings
 from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.store.sqlite.directory import SqliteDirectory
 
+DATABASE_FILE = FILE_NAME
+"""The store's file in the data folder."""
+
 _ENGINE_PACKAGES = {
     "minilm": ("numpy", "onnxruntime", "tokenizers"),
     "whisper": ("av", "faster_whisper"),
@@ -39,7 +42,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
 
     Raises an `OperatorError`, and `StoreUnavailable`.
     """
-    database = Database.open(settings.data_dir / FILE_NAME)
+    database = Database.open(settings.data_dir / DATABASE_FILE)
     try:
         directory = SqliteDirectory(database)
         await found_or_recall(directory, settings.data_dir)

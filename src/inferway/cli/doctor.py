@@ -1,0 +1,249 @@
+"""`inferway doctor`: checks an installation; each finding says what to do."""
+
+import asyncio
+import os
+import platform
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+import msgspec
+from msgspec import Struct
+
+from inferway import __version__
+from inferway.access.credentials import FILE_NAME as CREDENTIALS_FILE
+from inferway.access.credentials import find_credentials
+from inferway.access.keys import digest_of
+from inferway.app.desk import DATABASE_FILE, ModelDesk, open_office
+from inferway.cli.running import find_running
+from inferway.cli.serve import is_configured
+from inferway.cli.verb import Voice, verb
+from inferway.client.plain import ServerUnreachable, try_connection
+from inferway.errors import GatewayError, OperatorError
+from inferway.settings import Settings
+
+_ADDRESSES = {
+    "openai": "https://api.openai.com",
+    "anthropic": "https://api.anthropic.com",
+    "google": "https://generativelanguage.googleapis.com",
+}
+_OLDEST_PLAUSIBLE = datetime(2026, 1, 1, tzinfo=UTC)
+_GB = 1_000_000_000
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One line of the report."""
+
+    check: str
+    state: Literal["ok", "warn", "fail"]
+    message: str
+
+
+def _ok(check: str, message: str) -> Finding:
+    return Finding(check=check, state="ok", message=message)
+
+
+def _warn(check: str, message: str) -> Finding:
+    return Finding(check=check, state="warn", message=message)
+
+
+def _fail(check: str, message: str) -> Finding:
+    return Finding(check=check, state="fail", message=message)
+
+
+@click.command(short_help="Check this installation and say what to do.")
+@click.option(
+    "--network", is_flag=True, help="Also connect to each configured provider; nothing is sent or paid."
+)
+@verb()
+def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
+    """Check settings, data folder, store, local models and providers. Exit status 1 when something fails."""
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        _program,
+        _data_folder,
+        _credentials,
+        _store,
+        _server,
+        _engines,
+        _models,
+        _providers,
+        *((_connections,) if network else ()),
+        _clock,
+    )
+    findings = [finding for check in checks for finding in check(settings)]
+    failed = any(finding.state == "fail" for finding in findings)
+    lines = [f"{finding.state:5} {finding.check:12} {finding.message}" for finding in findings]
+    voice.tell({"healthy": not failed, "findings": msgspec.to_builtins(findings)}, lines)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _program(settings: Settings) -> Iterator[Finding]:
+    version = f"inferway {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield _ok("program", version)
+    yield _ok("settings", str(settings.config_file or "no file; defaults and environment"))
+
+
+def _data_folder(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    if not folder.exists():
+        yield _ok("data folder", f"{folder} is made at the first start")
+    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield _fail("data folder", f"{folder} cannot be written. Choose another with --data-dir.")
+    elif _open_to_others(folder):
+        yield _warn("data folder", f"others can look into {folder}. Run: chmod 700 {folder}")
+    else:
+        yield _ok("data folder", str(folder))
+    free = shutil.disk_usage(_existing(folder)).free
+    message = f"{free / _GB:.1f} GB free"
+    if free < 0.1 * _GB:
+        yield _fail("disk", f"{message}. Make room: calls are refused when they cannot be recorded.")
+    else:
+        yield _warn("disk", f"{message}. Models need up to 1 GB.") if free < _GB else _ok("disk", message)
+
+
+def _credentials(settings: Settings) -> Iterator[Finding]:
+    file = settings.data_dir / CREDENTIALS_FILE
+    try:
+        found = find_credentials(file)
+    except OperatorError as error:
+        yield _fail("credentials", str(error))
+        return
+    if found is None:
+        if (settings.data_dir / DATABASE_FILE).exists():
+            yield _warn("credentials", "the file is gone. Make a key: inferway key create --name NAME")
+        else:
+            yield _ok("credentials", "are made at the first start")
+    elif _open_to_others(file):
+        yield _fail("credentials", f"others can read the keys in {file}. Run: chmod 600 {file}")
+    else:
+        yield _ok("credentials", f"{file}, for you only")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    if not (settings.data_dir / DATABASE_FILE).exists():
+        yield _ok("store", "is made at the first start")
+        return
+    try:
+        state = asyncio.run(_state_of_key(settings))
+    except (OperatorError, GatewayError) as error:
+        yield _fail("store", str(error))
+        return
+    yield _ok("store", f"{settings.data_dir / DATABASE_FILE} opens and is up to date")
+    if state not in (None, "active"):
+        yield _warn(
+            "store", f"the inference key of the credentials file is {state}. Make one: inferway key create"
+        )
+
+
+async def _state_of_key(settings: Settings) -> str | None:
+    """What the store says of the credentials file's inference key; None when there is no file."""
+    try:
+        credentials = find_credentials(settings.data_dir / CREDENTIALS_FILE)
+    except OperatorError:
+        return None
+    async with open_office(settings) as office:
+        if credentials is None:
+            return None
+        key = await office.directory.find_key(digest_of(credentials.inference_key.encode("ascii")))
+        return "unknown" if key is None else key.status(datetime.now(UTC))
+
+
+def _server(settings: Settings) -> Iterator[Finding]:
+    if running := find_running(settings.data_dir):
+        yield _ok("server", f"runs at {running.url} (process {running.pid})")
+        return
+    host, port = settings.server.host, settings.server.port
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        reason = (error.strerror or "unusable").lower()
+        yield _warn("server", f"does not run; {host}:{port}: {reason}. Use --port or --host.")
+    else:
+        yield _ok("server", f"does not run; {host}:{port} is free")
+
+
+def _engines(settings: Settings) -> Iterator[Finding]:
+    if not settings.local.enabled:
+        yield _ok("engines", "local models are switched off")
+        return
+    desk = ModelDesk(settings)
+    missing = sorted({package for model in desk.defaults() for package in desk.missing_packages(model)})
+    if missing:
+        yield _warn("engines", f"{', '.join(missing)} not installed. Run: pip install 'inferway[local]'")
+    else:
+        yield _ok("engines", "the packages of the local models are installed")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    if not settings.local.enabled:
+        return
+    desk = ModelDesk(settings)
+    defaults = desk.defaults()
+    for model in desk.list():
+        if model.pulling is not None:
+            yield _ok("models", f"{model.id} is being pulled")
+        elif model.state == "missing":
+            if model.id in defaults:
+                yield _warn("models", f"{model.id} is not here. Run: inferway models pull {model.id}")
+        elif all(report.intact for report in desk.verify(model.id)):
+            yield _ok("models", f"{model.id} is here, its hashes are right")
+        else:
+            yield _fail(
+                "models", f"{model.id} is not what it should be. Run: inferway models pull {model.id}"
+            )
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    ready = [name for name, chosen in settings.providers.items() if is_configured(chosen)]
+    if ready:
+        yield _ok("providers", f"configured: {', '.join(ready)}")
+    elif settings.local.enabled:
+        yield _ok("providers", "none with a key; local models need none")
+    else:
+        yield _warn("providers", "none. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY.")
+
+
+def _connections(settings: Settings) -> Iterator[Finding]:
+    for name, chosen in settings.providers.items():
+        address = chosen.base_url or _ADDRESSES.get(name)
+        if address is None or not is_configured(chosen):
+            continue
+        try:
+            try_connection(address)
+        except ServerUnreachable as error:
+            yield _fail("network", f"{name}: {error}. Check the network and providers.{name}.base_url.")
+        else:
+            yield _ok("network", f"{name} can be reached")
+
+
+def _clock(settings: Settings) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    if now < _OLDEST_PLAUSIBLE:
+        yield _fail(
+            "clock", f"it says {now:%Y-%m-%d %H:%M} UTC, which is past. Set it: keys and TLS need it."
+        )
+        return
+    database = settings.data_dir / DATABASE_FILE
+    if database.exists() and database.stat().st_mtime > time.time() + 3600:
+        yield _warn("clock", f"it says {now:%Y-%m-%d %H:%M} UTC, and the database is from later. Check it.")
+    else:
+        yield _ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+def _open_to_others(path: Path) -> bool:
+    return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -1,0 +1,116 @@
+"""`inferway key`: API keys, in the data folder's own store; a server that runs on it notices within five seconds."""
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from inferway.access.founding import FIRST_USER
+from inferway.access.records import ApiKey, Permission
+from inferway.app.desk import open_office
+from inferway.cli.verb import Voice, verb
+from inferway.errors import OperatorError
+from inferway.settings import Settings
+
+_DURATION = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.group(short_help="Create, list and revoke API keys.")
+def key() -> None:
+    """API keys. The server keeps only hashes: a key is shown once, when it is created."""
+
+
+@key.command()
+@click.option("--name", required=True, help="What the key is for; unique among the user's keys.")
+@click.option(
+    "--permission",
+    type=click.Choice([each.value for each in Permission]),
+    default="write",
+    show_default=True,
+    help="What it may do; calling inference needs `write`.",
+)
+@click.option(
+    "--user", default=FIRST_USER, show_default=True, help="Email of its owner; made if there is none."
+)
+@click.option("--expires", help="When it ends: 90m, 12h, 30d, 8w, or a moment such as 2030-01-31T12:00Z.")
+@verb()
+def create(
+    settings: Settings, voice: Voice, name: str, permission: str, user: str, expires: str | None
+) -> None:
+    """Create a key and print it, once."""
+    expires_at = None if expires is None else parse_expiry(expires, datetime.now(UTC))
+
+    async def work() -> tuple[ApiKey, str]:
+        async with open_office(settings) as office:
+            owner = await office.administration.require_user(office.organization_id, user)
+            return await office.administration.create_key(
+                owner, name, Permission(permission), expires_at=expires_at
+            )
+
+    record, text = asyncio.run(work())
+    voice.tell({**_row(record), "key": text, "user": user}, [text])
+    voice.note("Keep it now: it cannot be shown again.")
+
+
+@key.command("list")
+@verb()
+def list_keys(settings: Settings, voice: Voice) -> None:
+    """List all keys, without their text."""
+
+    async def work() -> tuple[ApiKey, ...]:
+        async with open_office(settings) as office:
+            return await office.directory.list_keys(office.organization_id)
+
+    rows = [_row(record) for record in asyncio.run(work())]
+    lines = [f"{'NAME':20} {'PREFIX':11} {'PERMISSION':11} {'STATUS':8} {'EXPIRES':20} ID"]
+    lines += [
+        f"{row['name']:20} {row['key_prefix']:11} {row['permission']:11} {row['status']:8} "
+        f"{row['expires_at'] or 'never':20} {row['key_id']}"
+        for row in rows
+    ]
+    voice.tell({"results": rows, "total": len(rows)}, lines)
+
+
+@key.command()
+@click.argument("name_or_id")
+@verb()
+def revoke(settings: Settings, voice: Voice, name_or_id: str) -> None:
+    """Take a key back, for good."""
+
+    async def work() -> ApiKey:
+        async with open_office(settings) as office:
+            return await office.administration.revoke_key(office.organization_id, name_or_id)
+
+    record = asyncio.run(work())
+    voice.tell(_row(record), [f"Revoked {record.name} ({record.prefix}…)."])
+
+
+def parse_expiry(text: str, now: datetime) -> datetime:
+    """A moment from `30d` or from an ISO date or date and time (UTC if it names no zone); raises `OperatorError`."""
+    if match := _DURATION.fullmatch(text):
+        return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise OperatorError(f"--expires {text}: write 90m, 12h, 30d, 8w or 2030-01-31T12:00Z.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _row(record: ApiKey) -> dict[str, Any]:
+    return {
+        "key_id": record.key_id,
+        "name": record.name,
+        "key_prefix": record.prefix,
+        "permission": str(record.permission),
+        "status": record.status(datetime.now(UTC)),
+        "user_id": record.user_id,
+        "created_at": _text(record.created_at),
+        "expires_at": _text(record.expires_at),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

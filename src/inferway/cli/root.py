@@ -1,0 +1,60 @@
+"""The command `inferway`: its verbs, by name."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from inferway import __version__
+
+VERBS = {
+    "serve": ("inferway.cli.serve:serve", "Start the server."),
+    "call": ("inferway.cli.call:call", "Send one inference to a server and print the answer."),
+    "key": ("inferway.cli.keys:key", "Create, list and revoke API keys."),
+    "namespace": ("inferway.cli.namespaces:namespace", "Create and list namespaces."),
+    "models": ("inferway.cli.models:models", "List, pull, verify and remove local models."),
+    "doctor": ("inferway.cli.doctor:doctor", "Check this installation and say what to do."),
+    "settings": ("inferway.cli.table:settings_table", "Print every setting, its default and its meaning."),
+}
+"""Name of a verb → where it is, and what it does in a line."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb's module only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order of the table."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb itself."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        found = getattr(import_module(module), name)
+        assert isinstance(found, click.Command)  # noqa: S101 - the table names commands
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs in the help text, from the table alone."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="inferway %(version)s")
+@click.option("--data-dir", metavar="FOLDER", help="Folder of the database, the keys and the models.")
+@click.option("--config", metavar="FILE", help="Settings file (TOML).")
+def command(**_given: Any) -> None:
+    """Inferway: one API for OpenAI, Google, Anthropic and models on this machine.
+
+    `inferway serve` starts it and prints a call to paste.
+    """
+
+
+def main() -> None:
+    """Entry point."""
+    command(prog_name="inferway")
