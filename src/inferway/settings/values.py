@@ -190,7 +190,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
                 raise ValueError(f"headers: {header!r} is not a header that can be sent")
         for pattern, facts in self.models.items():
             if not isinstance(facts, dict):
-                raise ValueError(
+                raise ValueError(  # noqa: TRY004 - a ValueError becomes the operator's line
                     f"models: {pattern!r} needs a table of facts, such as {{temperature = false}}"
                 )
 

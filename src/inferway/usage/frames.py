@@ -15,7 +15,6 @@ _HEAD = struct.Struct("<II")
 _INTENT, _SETTLED = b"\x01", b"\x02"
 _MAX_LENGTH = 16 * 1024 * 1024
 _CHUNK = 512 * 1024
-_ENCODER = msgspec.msgpack.Encoder()
 
 
 class Torn(Exception):
@@ -32,12 +31,12 @@ class Unreadable(Exception):
 
 def encode_intent(intent: Intent) -> bytes:
     """An intent as journal bytes."""
-    return _frame(_INTENT + _ENCODER.encode(intent))
+    return _frame(_INTENT + msgspec.msgpack.encode(intent))
 
 
 def encode_settled(record: UsageRecord) -> bytes:
     """A settled call as journal bytes."""
-    return _frame(_SETTLED + _ENCODER.encode(record))
+    return _frame(_SETTLED + msgspec.msgpack.encode(record))
 
 
 def decode(content: bytes, offset: int = 0) -> Iterator[tuple[Entry, int]]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from inferway.errors import JournalFull
+from inferway.errors import JournalFull, OperatorError
 from inferway.usage.frames import encode_intent, encode_settled
 from inferway.usage.records import Intent, UsageRecord
 
@@ -80,10 +80,9 @@ class Journal:
         file_bytes: int = 16 * _MIB,
         backlog_bytes: int = 1024 * _MIB,
     ) -> None:
-        """Makes and locks this worker's folder below `folder`. Raises OSError when that cannot be done."""
+        """Makes and locks this worker's folder below `folder`. Raises `OperatorError` when that cannot be done."""
         self._is_power_safe = durability == "power"
         self._file_bytes, self._backlog_bytes = file_bytes, backlog_bytes
-        self.folder, self._lock = _make_locked_folder(folder)
         self._files: list[_File] = []
         self._next_number = 1
         self._open: dict[str, _File] = {}
@@ -95,7 +94,14 @@ class Journal:
         self._retired: list[int] = []
         self._syncing: asyncio.Task[None] | None = None
         self._sync_thread = ThreadPoolExecutor(1, "journal-sync") if self._is_power_safe else None
-        self._current = self._start_file()
+        try:
+            self.folder, self._lock = _make_locked_folder(folder)
+            self._current = self._start_file()
+        except OSError as error:
+            reason = (error.strerror or "not writable").lower()
+            raise OperatorError(
+                f"{folder}: {reason}. Make room there, or choose another --data-dir."
+            ) from None
 
     @property
     def open_intents(self) -> int:

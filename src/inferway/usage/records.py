@@ -1,5 +1,7 @@
 """The values of the ledger: what was begun, and how it ended."""
 
+import os
+import time
 from datetime import datetime
 from typing import Literal
 
@@ -64,6 +66,11 @@ class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True):
     price_version: str | None = None
     streamed: bool = False
     cached: bool = False
+
+
+def new_record_id() -> str:
+    """A unique id that sorts by time, so that a ledger of millions of rows grows at its end."""
+    return f"{time.time_ns() // 1000:014x}{os.urandom(8).hex()}"
 
 
 def unknown_of(intent: Intent) -> UsageRecord:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from inferway.errors import JournalFull
+from inferway.errors import JournalFull, OperatorError
 from inferway.store.memory.ledger import MemoryLedger
 from inferway.usage.drain import Drain
 from inferway.usage.frames import decode
 from inferway.usage.journal import Journal, try_lock
-from inferway.usage.records import Intent, UsageRecord
+from inferway.usage.records import Intent, UsageRecord, new_record_id
 
 Intents = Callable[[str], Intent]
 Records = Callable[[str], UsageRecord]
@@ -299,6 +299,18 @@ async def test_after_a_failed_sync_nothing_is_accepted_any_more(
             await journal.settle(record("a"))
     with pytest.raises(JournalFull):
         await journal.intend(intent("b"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperatorError, match="--data-dir"):
+        Journal(tmp_path / "file" / "journal")
+
+
+def test_record_ids_sort_by_time_and_do_not_repeat() -> None:
+    ids = [new_record_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert [each[:14] for each in ids] == sorted(each[:14] for each in ids)
 
 
 async def test_only_the_owner_can_read_the_journal(tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
 """Moments in a table: whole microseconds since 1970, exact and ordered as the moments are."""
 
-from datetime import UTC, datetime, timedelta
+import calendar
+from datetime import UTC, datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_SECOND = 1_000_000
 
 
 def to_microseconds(moment: datetime) -> int:
     """An aware moment as stored."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return calendar.timegm(moment.utctimetuple()) * _SECOND + moment.microsecond
 
 
 def to_moment(microseconds: int) -> datetime:
     """A stored moment, in UTC."""
-    return _EPOCH + microseconds * _MICROSECOND
+    seconds, rest = divmod(microseconds, _SECOND)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
