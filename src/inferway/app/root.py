@@ -10,7 +10,6 @@ from starlette.applications import Starlette
 from inferway.access.founding import found_or_recall
 from inferway.access.gate import Gate
 from inferway.app.local import LocalModels
-from inferway.app.pricing import Pricing
 from inferway.app.rows import build_rows
 from inferway.http.front import Front, pages_app
 from inferway.http.inference import InferenceEndpoint
@@ -30,6 +29,7 @@ from inferway.store.sqlite.directory import SqliteDirectory
 from inferway.store.sqlite.ledger import SqliteLedger
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
+from inferway.usage.prices import OwnPrice, Prices
 
 _MIB = 1024 * 1024
 
@@ -117,7 +117,7 @@ class Inferway:
             media=self.media,
             admission=OpenAdmission(),
             ledger=journal,
-            pricer=Pricing(),
+            pricer=_prices(self.settings),
         )
         bounds = Bounds(
             timeout_s=calls.timeout_s,
@@ -132,6 +132,15 @@ def _gate(settings: Settings, directory: SqliteDirectory) -> Gate:
     access = settings.access
     return Gate(
         directory, cached_keys=access.cached_keys, refresh_s=access.refresh_s, grace_s=access.outage_grace_s
+    )
+
+
+def _prices(settings: Settings) -> Prices:
+    return Prices(
+        {
+            name: OwnPrice(**{field: getattr(price, field) for field in OwnPrice.__struct_fields__})
+            for name, price in settings.prices.items()
+        }
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from inferway.providers.anthropic.row import build as build_anthropic
 from inferway.providers.base import Credential, Headers, Provider, Transport
+from inferway.providers.fake import build as build_fake
 from inferway.providers.google.row import build as build_google
 from inferway.providers.google.vertex import read_credentials_file
-from inferway.providers.fake import build as build_fake
 from inferway.providers.openai.row import build as build_openai
 from inferway.settings import ProviderSettings, Settings, SettingsError
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 import inferway
-from inferway.http.front import INFERENCE_PATH, MethodNotAllowed, json_response
+from inferway.http.front import INFERENCE_PATH, json_response
 from inferway.http.wire import request_id_of
 
 
@@ -49,4 +50,4 @@ class Pages:
 
     async def only_post(self, request: Request) -> Response:
         """The inference path takes POST only."""
-        raise MethodNotAllowed(f"{request.method} is not served here: use POST")
+        raise HTTPException(405, headers={"allow": "POST"})

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from inferway.providers.base import Provider, Target
 from inferway.types import ChatEvent, Media, Operation, Usage
+from inferway.usage.prices import Price
 from inferway.usage.records import Intent, UsageRecord
 
 
@@ -53,13 +52,6 @@ class Ledger(Protocol):
     async def intend(self, intent: Intent) -> None: ...
 
     async def settle(self, record: UsageRecord) -> None: ...
-
-
-class Price(Struct, frozen=True, kw_only=True):
-    """The price of some usage in integer micro-dollars, and the version of the table that said so."""
-
-    microusd: int
-    version: str
 
 
 class Pricer(Protocol):

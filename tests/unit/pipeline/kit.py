@@ -12,7 +12,6 @@ from inferway.limits.admission import OpenAdmission
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.pipeline.life import Bounds, Parts, Pipeline
-from inferway.pipeline.ports import Price
 from inferway.pipeline.request import read_request
 from inferway.pipeline.units import Units
 from inferway.providers.base import Context, Prepared, Provider, Target, Timing
@@ -30,6 +29,7 @@ from inferway.types import (
     TextDelta,
     Usage,
 )
+from inferway.usage.prices import Price
 from inferway.usage.records import Intent, UsageRecord
 
 CALLER = Caller(
@@ -158,7 +158,7 @@ class Kit:
     def __init__(self, *rows: Provider, bounds: Bounds | None = None) -> None:
         self.ledger = MemoryLedger()
         self.slept: list[float] = []
-        attempts = Attempts(RetryPolicy(), sleep=self._sleep, uniform=lambda low, high: high)
+        attempts = Attempts(RetryPolicy(), sleep=self._sleep, uniform=max)
         chosen = bounds or Bounds()
         parts = Parts(
             registry=Registry(rows),

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.pipeline.kit import Kit, Scripted, chat_of, row, said, texts, vectors_of
 
 from inferway.errors import (
     BadRequest,
@@ -21,6 +20,7 @@ from inferway.pipeline.answer import error_body
 from inferway.pipeline.life import Bounds
 from inferway.providers.base import Target
 from inferway.types import Adaptation, ChatEvent, EmbeddingResult, TextDelta, Usage
+from tests.unit.pipeline.kit import Kit, Scripted, chat_of, row, said, texts, vectors_of
 
 
 class Recorder:
@@ -258,6 +258,7 @@ async def test_a_stream_sends_events_and_ends_with_the_whole_answer() -> None:
 async def test_nothing_is_tried_again_after_the_first_event() -> None:
     class Breaks(Scripted):
         async def stream(self, prepared: Any, context: Any) -> Any:
+            del context
             self.calls.append(prepared.call)
             yield TextDelta(text="half")
             raise ProviderFailed("broke")
