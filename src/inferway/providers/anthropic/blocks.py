@@ -119,11 +119,12 @@ class _Writer:
         self._append("assistant", [*thinking, *content, *calls])
 
     def _thinking(self, step: Reasoning) -> Block | None:
-        if step.signature is None:
+        if step.signature is not None and step.signature.startswith(REDACTED):
+            return {"type": "redacted_thinking", "data": step.signature.removeprefix(REDACTED)}
+        # The API's own signatures are base64; a colon is in those that we make for other providers.
+        if step.signature is None or ":" in step.signature:
             self._drop_reasoning()
             return None
-        if step.signature.startswith(REDACTED):
-            return {"type": "redacted_thinking", "data": step.signature.removeprefix(REDACTED)}
         return {"type": "thinking", "thinking": step.text or "", "signature": step.signature}
 
     def _drop_reasoning(self) -> None:

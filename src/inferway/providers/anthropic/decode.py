@@ -31,7 +31,7 @@ class _Kind(Struct, frozen=True, kw_only=True):
 class _Started(Struct, frozen=True, kw_only=True):
     """The message of `message_start`; its usage and model are early figures of the whole."""
 
-    content: list[Raw] = msgspec.field(default_factory=list)
+    content: list[Raw] | None = None
     model: str | None = None
     usage: object = None
 

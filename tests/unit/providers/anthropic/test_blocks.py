@@ -146,8 +146,12 @@ def test_thinking_is_sent_back_first_with_its_signature() -> None:
     assert told == []
 
 
-def test_reasoning_without_a_signature_cannot_be_sent_back_and_it_is_told() -> None:
-    body, told = sent(ask("x", said("assistant", "y", reasoning=(Reasoning(text="Hm."),)), "z"))
+@pytest.mark.parametrize("signature", [None, "google/thought:c2ln"])
+def test_reasoning_without_a_signature_of_anthropics_cannot_be_sent_back_and_it_is_told(
+    signature: str | None,
+) -> None:
+    reasoning = (Reasoning(text="Hm.", signature=signature),)
+    body, told = sent(ask("x", said("assistant", "y", reasoning=reasoning), "z"))
     assert body["messages"][1]["content"] == [{"type": "text", "text": "y"}]
     assert told == [("inputs.messages", "dropped")]
 
