@@ -61,7 +61,9 @@ class SqliteLedger:
 
 
 def _row(record: UsageRecord) -> tuple[Any, ...]:
-    usage = record.usage
+    *meters, source, raw = msgspec.structs.astuple(record.usage)
+    if max(meters) > _MAX_INTEGER:
+        meters = [min(count, _MAX_INTEGER) for count in meters]
     return (
         record.record_id,
         record.request_id,
@@ -75,18 +77,10 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         to_microseconds(record.started_at),
         record.latency_ms,
         record.upstream_ms,
-        min(usage.input, _MAX_INTEGER),
-        min(usage.cached_read, _MAX_INTEGER),
-        min(usage.cache_write, _MAX_INTEGER),
-        min(usage.output, _MAX_INTEGER),
-        min(usage.reasoning, _MAX_INTEGER),
-        min(usage.audio_input, _MAX_INTEGER),
-        min(usage.audio_ms, _MAX_INTEGER),
-        min(usage.images, _MAX_INTEGER),
-        min(usage.vectors, _MAX_INTEGER),
-        min(usage.characters, _MAX_INTEGER),
-        usage.source,
-        usage.raw,
+        # The columns of the meters stand in the order of the value's fields.
+        *meters,
+        source,
+        raw,
         record.error_type,
         record.error_code,
         msgspec.json.encode(record.attempts).decode(),

@@ -1,6 +1,6 @@
 """Moments in a table: whole microseconds since 1970, exact and ordered as the moments are."""
 
-import calendar
+import math
 from datetime import UTC, datetime
 
 _SECOND = 1_000_000
@@ -8,7 +8,7 @@ _SECOND = 1_000_000
 
 def to_microseconds(moment: datetime) -> int:
     """An aware moment as stored."""
-    return calendar.timegm(moment.utctimetuple()) * _SECOND + moment.microsecond
+    return math.floor(moment.timestamp()) * _SECOND + moment.microsecond
 
 
 def to_moment(microseconds: int) -> datetime:
