@@ -187,6 +187,9 @@ class _Reader:
         if self._answer.stop_reason == "pause_turn":
             self.warnings.append("the provider paused this turn: the answer is unfinished")
         blocks = self._answer.blocks
+        kinds = [isinstance(block, Thought | Redacted) for block in blocks if not isinstance(block, Other)]
+        if kinds != sorted(kinds, reverse=True):
+            self.warnings.append("the model thought again within its answer; where it did is not kept")
         citations = sum(len(block.citations or ()) for block in blocks if isinstance(block, Text))
         if citations:
             self.warnings.append(f"citations were left out: {citations}")

@@ -19,7 +19,7 @@ from inferway.providers.scrub import scrub
 
 _ANY = range(400, 600)
 
-RULES: ErrorRules = (
+ERROR_RULES: ErrorRules = (
     ErrorRule(
         situation="a spend limit of our account is reached",
         statuses=_ANY,
@@ -109,7 +109,7 @@ class AnthropicErrors:
         return self._make(_said(body, status=None), _text(body.get("request_id")))
 
     def _make(self, said: ProviderSaid, request_id: str | None) -> UpstreamError:
-        error = make_error(self._provider, RULES, said)
+        error = make_error(self._provider, ERROR_RULES, said)
         if request_id is not None:
             told = dict((error.details or {}).get("provider_error", {}))
             error.details = {"provider_error": {**told, "request_id": scrub(request_id)[:128]}}

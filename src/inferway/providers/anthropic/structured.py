@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from inferway.errors import BadRequest
 from inferway.providers.anthropic.native_schema import to_native
 from inferway.providers.base import Facts
 from inferway.providers.schema import AnySchema, Schema, as_object, check_depth, needs_wrapper, wrap
@@ -30,11 +31,17 @@ class Asked(Struct, frozen=True, kw_only=True):
 def find_asked(parameters: Parameters, facts: Facts) -> Asked | None:
     """How the schema of these parameters is asked for, or None without a schema; the same for the same parameters and facts.
 
-    Raises `BadRequest` for a schema nested too deep. A tool that is never called (the caller demands another, or none at all)
+    Raises `BadRequest` for a schema nested too deep, or one that nothing satisfies.
+
+    A tool that is never called (the caller demands another, or none at all)
     cannot carry the answer, so an instruction does.
     """
     if parameters.schema is None or facts.get("schema") is False:
         return None
+    if parameters.schema is False:
+        raise BadRequest(
+            "parameters/schema: no answer can satisfy the schema false", code="impossible_schema"
+        )
     wrapped = needs_wrapper(parameters.schema)
     whole = _object(parameters.schema)
     if facts.get("output_format") is not False:

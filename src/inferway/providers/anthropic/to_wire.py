@@ -28,7 +28,7 @@ UNKNOWN_MAX_TOKENS = 4_096
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 RESERVED = frozenset(("model", "messages", "stream"))
 
-RULES: Rules = {
+CHAT_RULES: Rules = {
     "temperature": Rule(path=("temperature",), minimum=0, maximum=1, note="0 to 1; newer models take none"),
     "max_tokens": Rule(note="required by the API: the model's maximum is sent when none is given"),
     "top_p": Rule(
@@ -92,8 +92,8 @@ def api_version(target: Target) -> str:
 
 def _rules(version: str) -> Rules:
     if version < NO_SAMPLING_SINCE:
-        return RULES
-    return {name: rule for name, rule in RULES.items() if name not in _SAMPLING}
+        return CHAT_RULES
+    return {name: rule for name, rule in CHAT_RULES.items() if name not in _SAMPLING}
 
 
 def taken(parameters: Parameters, target: Target) -> Parameters:

@@ -14,6 +14,7 @@ from tests.unit.providers.anthropic.exchanges import (
     DOG,
     FULL,
     OLD,
+    THINKING,
     WEATHER,
     answer,
     ask,
@@ -101,6 +102,13 @@ def test_an_empty_answer_is_an_answer() -> None:
 def test_thinking_that_is_not_shown_keeps_its_signature() -> None:
     block = {"type": "thinking", "thinking": "", "signature": "s"}
     assert read(answer(block)).completion.reasoning == (Reasoning(signature="s"),)
+
+
+def test_thinking_within_an_answer_is_kept_and_its_lost_place_is_told() -> None:
+    result = read(answer(text_block("One."), THINKING, text_block("Two.")))
+    assert result.completion.text == "One.Two."
+    assert len(result.completion.reasoning) == 1
+    assert "thought again" in result.warnings[0]
 
 
 def test_content_without_a_place_is_left_out_and_told() -> None:

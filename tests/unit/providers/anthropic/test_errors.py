@@ -13,7 +13,7 @@ from inferway.errors import (
     ProviderRefused,
     UpstreamError,
 )
-from inferway.providers.anthropic.errors import RULES, AnthropicErrors
+from inferway.providers.anthropic.errors import ERROR_RULES, AnthropicErrors
 from inferway.providers.base import WireResponse
 
 ERRORS = AnthropicErrors("anthropic")
@@ -184,4 +184,4 @@ def test_an_error_body_of_a_wrong_shape_is_harmless(error: object) -> None:
 
 
 def test_every_rule_says_what_it_is() -> None:
-    assert all(rule.situation for rule in RULES)
+    assert all(rule.situation for rule in ERROR_RULES)

@@ -454,3 +454,9 @@ def test_a_model_that_cannot_be_forced_gets_an_instruction_for_what_its_format_c
     body, _ = sent(ask(schema={"type": "object"}), "claude-opus-5-5")
     assert "tools" not in body
     assert body["system"].endswith('{"type":"object"}')
+
+
+def test_a_schema_that_nothing_satisfies_is_refused() -> None:
+    with pytest.raises(BadRequest) as caught:
+        translate(ask(schema=False))
+    assert caught.value.code == "impossible_schema"
