@@ -48,6 +48,6 @@ class Pages:
         body = {"status": "ready" if ready else "not_ready"}
         return json_response(body, request_id_of(request.scope), status=200 if ready else 503)
 
-    async def only_post(self, request: Request) -> Response:
+    async def only_post(self, _: Request) -> Response:
         """The inference path takes POST only."""
         raise HTTPException(405, headers={"allow": "POST"})
