@@ -40,16 +40,16 @@ class Thinking(Struct, frozen=True, kw_only=True):
         return tokens
 
 
-def to_thinking(effort: str, facts: Facts, max_tokens: int | None, *, forced_tool: bool) -> Thinking:
+def to_thinking(effort: str, facts: Facts, max_tokens: int | None, hindrance: str | None) -> Thinking:
     """The settings for an effort.
 
-    `max_tokens` is the caller's, in which thinking has to fit; `forced_tool` says that the tool choice leaves the model no choice, which
-    excludes thinking with a budget. Source: Anthropic SDK types ThinkingConfigParam and OutputConfigParam.
+    `max_tokens` is the caller's, in which thinking has to fit; `hindrance` says why thinking with a budget is impossible in this call.
+    Source: Anthropic SDK types ThinkingConfigParam and OutputConfigParam.
     """
     if effort == "none":
         return _off(facts)
     if facts.get("thinking") == "budget":
-        return _with_budget(effort, facts, max_tokens, forced_tool=forced_tool)
+        return _with_budget(effort, facts, max_tokens, hindrance)
     level, action, reason = _find_level(effort, facts)
     return Thinking(config={"type": "adaptive"}, effort=level, adaptations=(_told(action, reason),))
 
@@ -61,12 +61,12 @@ def _off(facts: Facts) -> Thinking:
     return Thinking(config={"type": switch}, adaptations=(_told("translated", f"sent as thinking {switch}"),))
 
 
-def _with_budget(effort: str, facts: Facts, max_tokens: int | None, *, forced_tool: bool) -> Thinking:
+def _with_budget(effort: str, facts: Facts, max_tokens: int | None, hindrance: str | None) -> Thinking:
     wanted = BUDGETS.get(effort)
     if wanted is None:
         return _nothing(f"unknown to this model; the levels are none, {', '.join(BUDGETS)}")
-    if forced_tool:
-        return _nothing("this model cannot think before a tool call that it is forced to make")
+    if hindrance is not None:
+        return _nothing(hindrance)
     if max_tokens is not None and max_tokens <= MIN_BUDGET:
         return _nothing(f"thinking takes at least {MIN_BUDGET} tokens, which max_tokens leaves no room for")
     room = wanted if max_tokens is None else max(MIN_BUDGET, max_tokens // 2)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from inferway.errors import BadRequest
-from inferway.providers.anthropic.blocks import Conversation, to_conversation
+from inferway.providers.anthropic.blocks import Conversation, Turn, to_conversation
 from inferway.providers.anthropic.structured import Asked, answering_tool, find_asked, instruction
 from inferway.providers.anthropic.thinking import Thinking, to_thinking
 from inferway.providers.base import Headers, Target, Translated, WireRequest
@@ -118,10 +118,21 @@ def _decide(
     choice = _tool_choice(parameters, asked, target, told)
     thinking = Thinking()
     if "reasoning_effort" in left:
-        forced = choice is not None and choice["type"] in ("any", "tool")
-        thinking = to_thinking(left["reasoning_effort"], facts, left.get("max_tokens"), forced_tool=forced)
+        hindrance = _find_hindrance(choice, conversation.turns)
+        thinking = to_thinking(left["reasoning_effort"], facts, left.get("max_tokens"), hindrance)
         told.extend(thinking.adaptations)
     return _Parts(left=left, conversation=conversation, asked=asked, choice=choice, thinking=thinking)
+
+
+def _find_hindrance(choice: dict[str, Any] | None, turns: list[Turn]) -> str | None:
+    """Why a model with a thinking budget cannot think in this call, if it cannot."""
+    if choice is not None and choice["type"] in ("any", "tool"):
+        return "this model cannot think before a tool call that it is forced to make"
+    answers_tools = turns[-1]["role"] == "user" and turns[-1]["content"][0]["type"] == "tool_result"
+    asking = turns[-2]["content"][0] if answers_tools and len(turns) > 1 else None
+    if asking is not None and asking["type"] not in ("thinking", "redacted_thinking"):
+        return "the tool calls being answered came without this provider's reasoning, so it cannot go on thinking"
+    return None
 
 
 def _tool_choice(

@@ -6,7 +6,7 @@ import pytest
 
 from inferway.errors import BadRequest
 from inferway.providers.anthropic.structured import TOOL_NAME
-from inferway.types import NamedTool, Tool
+from inferway.types import NamedTool, Reasoning, Tool, ToolCall
 from tests.unit.providers.anthropic.exchanges import DOG, NEW, OLD, PLAIN, WEATHER, ask, said, sent, translate
 
 UNKNOWN = "claude-epos-9"
@@ -372,6 +372,23 @@ def test_a_forced_tool_leaves_no_thinking_by_budget() -> None:
     assert ("parameters.reasoning_effort", "dropped") in told
     adaptive, _ = sent(ask(tools=(WEATHER,), tool_choice="required", reasoning_effort="low"), NEW)
     assert adaptive["thinking"] == {"type": "adaptive"}
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "thinks"), [((), False), ((Reasoning(text="Hm.", signature="s"),), True)]
+)
+def test_a_tool_loop_that_began_without_thinking_goes_on_without(
+    reasoning: tuple[Reasoning, ...],
+    thinks: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    called = said(
+        "assistant", "", tool_calls=(ToolCall(id="a", name="f", arguments={}),), reasoning=reasoning
+    )
+    call = ask("x", called, said("tool", "y", tool_call_id="a"), tools=(WEATHER,), reasoning_effort="low")
+    body, told = sent(call)
+    assert ("thinking" in body) is thinks
+    assert told == [("parameters.reasoning_effort", "translated" if thinks else "dropped")]
+    assert sent(call, NEW)[0]["thinking"] == {"type": "adaptive"}
 
 
 # Structured output.
