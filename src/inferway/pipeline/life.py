@@ -1,7 +1,6 @@
 """The one life of a request: plan, admit, load, intend, call, settle, answer; for every operation, streamed or not."""
 
 import asyncio
-import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +19,7 @@ from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
 from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media
-from inferway.usage.records import Intent, RecordStatus, UsageRecord
+from inferway.usage.records import Intent, RecordStatus, UsageRecord, new_record_id
 
 Settled = Outcome | GatewayError
 
@@ -121,7 +120,7 @@ class Pipeline:
         asked_s = request.parameters.timeout_s or bounds.timeout_s
         deadline = Deadline.after(min(asked_s, bounds.timeout_s))
         return Ride(
-            record_id=secrets.token_hex(12),
+            record_id=new_record_id(),
             caller=caller,
             request=request,
             plan=plan,
