@@ -73,7 +73,8 @@ class Upstream:
         self.connections += 1
         try:
             await self.script(Peer(self, reader, writer, self.connections))
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
+            # The other side has gone, or the test is over.
             pass
         finally:
             writer.close()

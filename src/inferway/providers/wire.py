@@ -1,7 +1,7 @@
 """Makes capabilities of a translator, an endpoint, credentials and the transport: all that wire providers share."""
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from time import perf_counter
 from typing import Generic, NoReturn
 
@@ -180,47 +180,47 @@ class _StreamedBody:
         self._parser = SseParser()
         self._document: list[bytes] = []
         self._started = False
+        self._is_document = False
 
-    def feed(self, chunk: bytes) -> list[ChatEvent]:
+    def feed(self, chunk: bytes) -> Iterator[ChatEvent]:
+        """What this piece means, event by event: those before a broken one still count."""
         if not self._started:
             # Content types are often wrong; no event stream begins with a brace, and no JSON answer without one.
             first = chunk.lstrip()
             if not first:
-                return []
+                return
             self._started = True
-            if first[0] in b"{[":
-                self._document.append(chunk)
-                return []
-        if self._document:
+            self._is_document = first[0] in b"{["
+        if self._is_document:
             self._document.append(chunk)
-            return []
-        return self._decode(self._parser.feed(chunk))
+        else:
+            yield from self._decode(self._parser.feed(chunk))
 
-    def finish(self, answer: WireStream) -> list[ChatEvent | ChatResult]:
-        if self._document:
-            return self._finish_document(answer)
-        items: list[ChatEvent | ChatResult] = [*self._decode(self._parser.finish())]
-        items.append(self._result(b""))
-        return items
-
-    def _finish_document(self, answer: WireStream) -> list[ChatEvent | ChatResult]:
+    def finish(self, answer: WireStream) -> Iterator[ChatEvent | ChatResult]:
+        """What the end of the body completes, and the result."""
+        if not self._is_document:
+            yield from self._decode(self._parser.finish())
+            yield self._result(b"")
+            return
         body = b"".join(self._document)
         if body.lstrip()[:1] == b"[":
             # The array form of a stream of Gemini: its decoder knows how to read it, others refuse it.
-            return [*self._decode([("", body)]), self._result(body)]
+            yield from self._decode([("", body)])
+            yield self._result(body)
+            return
         response = WireResponse(status=answer.status, headers=answer.headers, body=body)
         result = read_answer(self._translator, self._prepared, response)
-        return [*_as_events(result.completion), result]
+        yield from _as_events(result.completion)
+        yield result
 
-    def _decode(self, events: list[Event]) -> list[ChatEvent]:
-        decoded: list[ChatEvent] = []
+    def _decode(self, events: list[Event]) -> Iterator[ChatEvent]:
         on_event = self._decoder.on_event
         for name, data in events:
             try:
-                decoded += on_event(name, data)
+                decoded = on_event(name, data)
             except (*UNREADABLE, ProviderBadAnswer) as error:
                 _refuse(error, data, self._prepared.target)
-        return decoded
+            yield from decoded
 
     def _result(self, body: bytes) -> ChatResult:
         try:
