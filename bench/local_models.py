@@ -59,7 +59,7 @@ async def measure(pool: LocalEnginePool, model: LocalModel, audio: bytes | None)
         assert isinstance(output, Chatted)
         figures = f"{output.completion_tokens / (time.monotonic() - began):.0f} tokens/s"
     status = next(lane for lane in await pool.status() if lane.model == model.id)
-    memory = f"{status.memory_mb} MB (never below the catalogue's {model.memory_mb})"
+    memory = f"{status.memory_mb} MB resident (reserved {model.memory_mb})"
     return (
         f"{model.id}: loaded in {status.load_s:.2f} s, first answer after {cold_s:.2f} s, {memory}, {figures}"
     )

@@ -36,7 +36,7 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
 
 
 class LaneStatus(Struct, frozen=True, kw_only=True):
-    """What a model is doing in the pool. `load_s` and `memory_mb` are measured, or the catalogue's estimate."""
+    """What a model is doing in the pool. `memory_mb` is measured; `load_s` too, or the catalogue's before the first load."""
 
     model: str
     state: LaneState
@@ -122,7 +122,7 @@ class Lane:
             state=self._state(),
             queued=len(self._queue),
             running=len(self._running),
-            memory_mb=self.memory_bytes() // _MB,
+            memory_mb=(self._engine.memory_bytes() if self._engine is not None else 0) // _MB,
             load_s=round(self._limits.load_s, 3),
             restarts=self._restarts,
         )
@@ -298,7 +298,7 @@ class Lane:
         self.used_at = time.monotonic()
         for ticket in self._queue:
             ticket.started.set()
-        log.info("loaded %s in %.2f s, %d MB", self.model.id, limits.load_s, self.memory_bytes() // _MB)
+        log.info("loaded %s in %.2f s, %d MB", self.model.id, limits.load_s, engine.memory_bytes() // _MB)
         return True
 
     async def _clear_the_way(self) -> bool:

@@ -43,7 +43,8 @@ class Llama:
         parameters.model.path = str(Path(spec.folder) / "model.gguf")
         parameters.n_ctx = (spec.context_length or 2048) * self._slots
         parameters.n_parallel = self._slots
-        parameters.cpuparams.n_threads = spec.threads or os.cpu_count() or 1
+        # Its threads meet at a barrier after every layer: with one a core, any other work on the machine stalls them all.
+        parameters.cpuparams.n_threads = spec.threads or max(1, (os.cpu_count() or 1) // 2)
         # A polling thread would burn the cores that other processes need.
         parameters.cpuparams.poll = 0
         parameters.hostnames = [listener]
