@@ -102,25 +102,21 @@ def slow(_: Any) -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "code", "fields", "answer"),
+    ("expected", "fields", "answer"),
     [
-        (400, "BadRequestError", "unknown_provider", {"provider": "nobody"}, None),
-        (400, "BadRequestError", "provider_refused", {}, refusal(400, "invalid_request_error")),
-        (404, "NotFoundError", "plugin_not_found", {"inference_name": "p_1_0_0"}, None),
-        (404, "NotFoundError", "feature_uri_not_found", {"feature_uri": "mixpeek://a@v1/b"}, None),
-        (422, "ValidationError", None, {"inputs": {"prompt": "x"}}, None),
+        ((400, "BadRequestError", "unknown_provider"), {"provider": "nobody"}, None),
+        ((400, "BadRequestError", "provider_refused"), {}, refusal(400, "invalid_request_error")),
+        ((404, "NotFoundError", "plugin_not_found"), {"inference_name": "p_1_0_0"}, None),
+        ((404, "NotFoundError", "feature_uri_not_found"), {"feature_uri": "mixpeek://a@v1/b"}, None),
+        ((422, "ValidationError", None), {"inputs": {"prompt": "x"}}, None),
         (
-            429,
-            "TooManyRequestsError",
-            "provider_rate_limited",
+            (429, "TooManyRequestsError", "provider_rate_limited"),
             {},
             refusal(429, "rate_limit_exceeded", **{"retry-after": "60"}),
         ),
-        (500, "InferenceError", "provider_quota", {}, refusal(429, "insufficient_quota")),
+        ((500, "InferenceError", "provider_quota"), {}, refusal(429, "insufficient_quota")),
         (
-            503,
-            "InferenceServiceUnavailableError",
-            "timeout",
+            (503, "InferenceServiceUnavailableError", "timeout"),
             {"parameters": {"timeout_s": 0.2}},
             slow,
         ),
@@ -129,9 +125,7 @@ def slow(_: Any) -> Reply:
 def test_every_declared_error_status_is_read(
     gateway: Gateway,
     upstream: Upstream,
-    status: int,
-    kind: str,
-    code: str | None,
+    expected: tuple[int, str, str | None],
     fields: dict[str, Any],
     answer: Callable[[Any], Reply] | None,
 ) -> None:
@@ -141,7 +135,7 @@ def test_every_declared_error_status_is_read(
         fields = {"provider": None, "model": None} | fields
     with pytest.raises(ApiException) as caught:
         call(client(gateway), **fields)
-    read(caught.value, status, kind, code)
+    read(caught.value, *expected)
 
 
 def read(error: ApiException, status: int, kind: str, code: str | None) -> ErrorResponse:
