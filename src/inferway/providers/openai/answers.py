@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
 from inferway.errors import ProviderBadAnswer
@@ -26,9 +26,6 @@ _FINISH: dict[str, FinishReason] = {
     "content_filter": "content_filter",
 }
 """Finish reasons of OpenAI and, with the same meaning, of compatible servers."""
-
-ABSENT = Raw()
-"""An optional part of an answer that is not there; a null is `Raw(b"null")`. See `is_given`."""
 
 SPOKEN = "spoken output is not part of the answer; its transcript is"
 
@@ -93,8 +90,8 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
 
     choices: list[ChoiceAnswer] | None = None
     model: Any = None
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
+    usage: Raw = field(default_factory=Raw)
+    error: Raw = field(default_factory=Raw)
 
 
 class Said(Struct, frozen=True, kw_only=True):

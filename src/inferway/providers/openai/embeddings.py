@@ -7,11 +7,11 @@ from base64 import b64decode
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from inferway.errors import BadRequest, ProviderBadAnswer
 from inferway.providers.base import Target, Translated, WireRequest, WireResponse
-from inferway.providers.openai.answers import ABSENT, is_given
+from inferway.providers.openai.answers import is_given
 from inferway.providers.openai.errors import answer_error
 from inferway.providers.openai.quirks import Quirks
 from inferway.providers.openai.usage import embedding_usage
@@ -38,8 +38,8 @@ class _Vector(Struct, frozen=True, kw_only=True):
 class _Answer(Struct, frozen=True, kw_only=True):
     data: list[_Vector] | None = None
     model: Any = None
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
+    usage: Raw = field(default_factory=Raw)
+    error: Raw = field(default_factory=Raw)
 
 
 class OpenAIEmbeddings:
@@ -83,14 +83,11 @@ class OpenAIEmbeddings:
 
 
 def _expected_length(call: EmbeddingCall, target: Target) -> int | None:
-    """The length that was asked for, or the one that the model is known to have."""
-    known = target.facts.get("vector_length")
-    extra = call.parameters.extra or {}
+    """The length that was asked for; without dimensions a model's vectors may have any length, if all have the same."""
     if target.facts.get("dimensions") is False:
-        return known if isinstance(known, int) else None
-    asked = extra.get("dimensions", call.parameters.dimensions)
-    length = known if asked is None else asked
-    return length if isinstance(length, int) else None
+        return None
+    asked = (call.parameters.extra or {}).get("dimensions", call.parameters.dimensions)
+    return asked if isinstance(asked, int) else None
 
 
 def _read_vector(raw: Raw) -> Raw | list[float]:

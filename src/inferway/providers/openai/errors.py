@@ -17,20 +17,20 @@ from inferway.errors import (
     UpstreamError,
 )
 from inferway.providers.base import WireResponse
-from inferway.providers.errors import CLIENT_ERRORS, ErrorRule, ErrorRules, ProviderSaid, make_error
+from inferway.providers.errors import ErrorRule, ErrorRules, ProviderSaid, make_error
 from inferway.providers.retry_after import find_retry_after_s
 
 ERROR_RULES: ErrorRules = (
     ErrorRule(
         situation="the key is wrong, revoked or missing",
-        statuses=CLIENT_ERRORS,
+        statuses=(400, 401, 403),
         words=("invalid_api_key", "invalid_authentication", "authentication_error"),
         error=ProviderAuth,
     ),
     ErrorRule(situation="the credentials are refused", statuses=(401,), error=ProviderAuth),
     ErrorRule(
         situation="the account is out of money or of quota",
-        statuses=CLIENT_ERRORS,
+        statuses=(400, 402, 403, 429),
         words=(
             "insufficient_quota",
             "billing_hard_limit_reached",

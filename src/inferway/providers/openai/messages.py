@@ -129,7 +129,7 @@ class Conversation:
     def _image_url(self, media: Media) -> str:
         if self._facts.get("vision") is False:
             raise self._refused("images with this model")
-        if self._pass_urls and media.url is not None:
+        if self._pass_urls and media.url is not None and media.base64 is None and media.data is None:
             return media.url
         accepted = self._quirks.image_types
         if accepted is not None and media.mime is not None and media.mime not in accepted:

@@ -96,11 +96,10 @@ def load_servers() -> tuple[Server, ...]:
 
 
 def find_server(servers: tuple[Server, ...], name: str, base_url: str | None) -> Server | None:
-    """The known server at this address, else (without an address) the one of this name."""
-    if base_url is None:
-        return next((server for server in servers if server.name == name), None)
-    host = urlsplit(base_url).hostname or ""
-    return next((server for server in servers if host in server.hosts), None)
+    """The known server at this address, else the one of this name (a proxy of it, or one's own Ollama on another machine)."""
+    host = urlsplit(base_url).hostname if base_url else None
+    at_host = (server for server in servers if host in server.hosts)
+    return next(at_host, None) or next((server for server in servers if server.name == name), None)
 
 
 def make_quirks(base: Quirks, *layers: Mapping[str, Any]) -> Quirks:

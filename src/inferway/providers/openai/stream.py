@@ -3,11 +3,10 @@
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from inferway.errors import ProviderBadAnswer
 from inferway.providers.openai.answers import (
-    ABSENT,
     SPOKEN,
     ContentPart,
     Reader,
@@ -59,8 +58,8 @@ class _Choice(Struct, frozen=True, kw_only=True):
 class _Chunk(Struct, frozen=True, kw_only=True):
     choices: list[_Choice] | None = None
     model: Any = None
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
+    usage: Raw = field(default_factory=Raw)
+    error: Raw = field(default_factory=Raw)
 
 
 class _Call:
@@ -168,7 +167,7 @@ class ChatDecoder:
         self._marker_needed = quirks.done_marker
         self._unwrapper = StreamUnwrapper() if reader.wrapped else None
         self._choices: dict[int, _Collected] = {}
-        self._usage: Raw = ABSENT
+        self._usage: Raw = field(default_factory=Raw)
         self._model: object = None
         self._done = False
 

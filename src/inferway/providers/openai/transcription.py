@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from inferway.errors import BadRequest, ProviderBadAnswer
 from inferway.providers.base import Facts, Target, Translated, WireRequest, WireResponse
-from inferway.providers.openai.answers import ABSENT, is_given
+from inferway.providers.openai.answers import is_given
 from inferway.providers.openai.errors import answer_error
 from inferway.providers.openai.form import File, write_form
 from inferway.providers.openai.quirks import Quirks
@@ -57,6 +57,7 @@ DETAILS = ("text", "segments", "words")
 _ABLE = {"text": "json", "segments": "verbose_json", "words": "verbose_json"}
 _GRANULARITIES = {"segments": "segment", "words": "word"}
 _PLAIN = frozenset(("text", "srt", "vtt"))
+_PLAIN_TYPES = frozenset(("text/plain", "text/vtt", "text/srt", "application/x-subrip", ""))
 
 
 def transcription_rules(quirks: Quirks) -> Rules:
@@ -91,8 +92,8 @@ class _Answer(Struct, frozen=True, kw_only=True):
     duration: float | str | None = None
     segments: list[_Segment] | None = None
     words: list[_Word] | None = None
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
+    usage: Raw = field(default_factory=Raw)
+    error: Raw = field(default_factory=Raw)
 
 
 class _Event(Struct, frozen=True, kw_only=True):
@@ -103,8 +104,8 @@ class _Event(Struct, frozen=True, kw_only=True):
     start: float | None = None
     end: float | None = None
     speaker: str | None = None
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
+    usage: Raw = field(default_factory=Raw)
+    error: Raw = field(default_factory=Raw)
 
 
 class OpenAITranscription:
@@ -253,9 +254,11 @@ def _asks_plain(parameters: Parameters) -> bool:
 def _plain_transcript(content_type: str, body: bytes) -> Transcript:
     """A plain text as it is, without the line end after it; a page or nothing at all is no transcript."""
     text = body.decode("utf-8")
-    if not body or content_type not in ("text/plain", "text/vtt", "application/x-subrip", ""):
-        raise ProviderBadAnswer("The answer is not a transcript.")
-    if text.lstrip()[:1] in ("<", "{") and content_type == "":
+    if (
+        content_type not in _PLAIN_TYPES
+        or not text
+        or text.lstrip().lower().startswith(("<!doctype", "<html"))
+    ):
         raise ProviderBadAnswer("The answer is not a transcript.")
     return Transcript(text=text.removesuffix("\n"))
 

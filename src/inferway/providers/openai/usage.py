@@ -49,7 +49,15 @@ def read_usage(raw: Raw) -> tuple[_Counts, bytes] | None:
     content = bytes(raw)
     if not content or content == b"null" or len(content) > _LONGEST:
         return None
-    return _Counts(msgspec.json.decode(content)), content
+    return _Counts(_decode(content)), content
+
+
+def _decode(content: bytes) -> object:
+    """The usage object; a number beyond all range or a nesting too deep makes it none."""
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def chat_usage(raw: Raw) -> Usage:
@@ -124,7 +132,7 @@ def transcription_usage(raw: Raw, duration_s: float | None) -> Usage:
     if found is None:
         return _by_duration(duration_s, None)
     counts, content = found
-    fields = msgspec.json.decode(content)
+    fields = _decode(content)
     if isinstance(fields, dict) and fields.get("type") == "duration":
         seconds = fields.get("seconds")
         if not is_seconds(seconds):
