@@ -167,7 +167,7 @@ class ChatDecoder:
         self._marker_needed = quirks.done_marker
         self._unwrapper = StreamUnwrapper() if reader.wrapped else None
         self._choices: dict[int, _Collected] = {}
-        self._usage: Raw = field(default_factory=Raw)
+        self._usage = Raw()
         self._model: object = None
         self._done = False
 
