@@ -31,7 +31,7 @@ _ANY = range(400, 600)
 PER_DAY = "quota_per_day"
 """Our word for a quota whose id says that it is counted by the day, which no short wait refills."""
 
-GOOGLE_ERRORS: ErrorRules = (
+ERROR_RULES: ErrorRules = (
     ErrorRule(
         situation="API key not valid (400 with a reason) or blocked",
         statuses=_ANY,
@@ -138,7 +138,7 @@ def classify_body(status: int | None, body: Any, hint_s: float | None = None) ->
         status = said.status
     failure = make_error(
         "google",
-        GOOGLE_ERRORS,
+        ERROR_RULES,
         ProviderSaid(
             status=status,
             words=said.words,

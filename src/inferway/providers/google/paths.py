@@ -14,11 +14,15 @@ _COLLECTIONS = ("models", "tunedModels")
 
 
 def on_vertex(target: Target) -> bool:
-    """Whether the call goes to Vertex AI: everything when `use_vertex` is set, else the models that only Vertex AI serves.
+    """Whether the call goes to Vertex AI.
 
-    Raises `BadRequest` for such a model when no Google Cloud project is configured.
+    Everything does when `use_vertex` is set, else the models that only Vertex AI serves (fact `vertex` is true), and those that are better
+    there (`preferred`) when it is configured. Raises `BadRequest` when it has to and no Google Cloud project is configured.
     """
-    if not target.options.get("use_vertex") and target.facts.get("vertex") is not True:
+    served = target.facts.get("vertex")
+    if served == "preferred" and target.options.get("vertex_configured"):
+        return True
+    if not target.options.get("use_vertex") and served is not True:
         return False
     if not target.options.get("project"):
         raise BadRequest(

@@ -26,7 +26,7 @@ from inferway.providers.google.errors import classify
 from inferway.providers.google.paths import DEFAULT_LOCATION, on_vertex
 from inferway.providers.google.paths import vertex_base_url as google_vertex_url
 from inferway.providers.google.transcription import GoogleTranscriptionTranslator
-from inferway.providers.google.vertex import TOKEN_URL, GeminiAuth, TokenSource, VertexAuth
+from inferway.providers.google.vertex import TOKEN_URL, GeminiAuth, TokenSource, VertexAuth, find_project
 from inferway.providers.google.vertex_embeddings import vertex_batch
 from inferway.providers.wire import WireCapability, WireChat
 from inferway.types import ChatCall, ChatEvent, ChatResult, Operation
@@ -126,14 +126,19 @@ def build(  # noqa: PLR0913 - one keyword for each setting
 ) -> Provider:
     """The row.
 
-    `options` may hold `api_version` (default v1beta), `project`, `location` (default us-central1), `vertex_api_version` (default v1beta1)
-    and `use_vertex`, which sends everything to Vertex AI; so does a Google Cloud credential without an API key. `credential` is the
-    operator's API key, `vertex_credential` a service account or an access token (see `vertex.read_credentials_file`). `facts` are an
-    operator's rows of model facts, in the form of `models.toml`, behind those that are shipped.
+    `options` may hold `api_version` (default v1beta), `project` (default: that of the account), `location` (default us-central1),
+    `vertex_api_version` (default v1beta1) and `use_vertex`, which sends everything to Vertex AI; so does a Google Cloud credential
+    without an API key. `credential` is the operator's API key, `vertex_credential` a service account or an access token (see
+    `vertex.read_credentials_file`). `facts` are an operator's rows of model facts, in the form of `models.toml`, behind those that
+    are shipped.
     """
     chosen = {key: value for key, value in (options or {}).items() if value is not None}
+    project = find_project(vertex_credential)
+    if project is not None:
+        chosen.setdefault("project", project)
     if credential is None and vertex_credential is not None:
         chosen["use_vertex"] = True
+    chosen["vertex_configured"] = vertex_credential is not None and bool(chosen.get("project"))
     tokens = TokenSource(transport, token_url=token_url)
     vertex_url = vertex_base_url or _vertex_url(chosen)
     gemini = _Place(

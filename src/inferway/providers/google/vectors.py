@@ -7,33 +7,30 @@ import msgspec
 from inferway.errors import ProviderBadAnswer
 
 _BLANKS = b" \t\r\n"
-_NUMBERS = b"0123456789+-.eE,"
+_NUMBERS = b"0123456789+-.eE \t\r\n"
 
 
-def read_vector(raw: msgspec.Raw) -> msgspec.Raw:
-    """The vector without blanks; raises `ProviderBadAnswer` unless it is an array of at least one number.
+def read_vector(raw: msgspec.Raw) -> tuple[msgspec.Raw, int]:
+    """The vector, and how many numbers it holds; raises `ProviderBadAnswer` unless it is an array of at least one number.
 
-    The decoder has seen that it is JSON, and numbers are all that JSON can write in these characters.
+    The decoder has seen that it is JSON; of that, only numbers leave nothing but the brackets and commas between them. Google writes
+    each number on a line of its own with its indentation, which is left away.
     """
-    body = bytes(raw).translate(None, _BLANKS)
-    if body == b"[]" or body.translate(None, _NUMBERS) != b"[]":
+    body = bytes(raw)
+    frame = body.translate(None, _NUMBERS)
+    if frame != b"[" + b"," * (len(frame) - 2) + b"]" or not body.strip(b"[]" + _BLANKS):
         raise ProviderBadAnswer("The provider's answer holds something that is no vector.")
-    return msgspec.Raw(body)
-
-
-def count_dimensions(vector: msgspec.Raw) -> int:
-    """How many numbers a vector of `read_vector` holds."""
-    return bytes(vector).count(b",") + 1
+    return msgspec.Raw(body.translate(None, _BLANKS)) if b"\n" in body else raw, len(frame) - 1
 
 
 def read_vectors(raws: Iterable[msgspec.Raw], wanted: int, dimensions: int | None) -> tuple[msgspec.Raw, ...]:
     """`wanted` vectors of one length, of `dimensions` numbers each when that was asked for; raises `ProviderBadAnswer`."""
-    vectors = tuple(read_vector(raw) for raw in raws)
+    vectors = [read_vector(raw) for raw in raws]
     if len(vectors) != wanted:
         raise ProviderBadAnswer(f"{wanted} items were sent and {len(vectors)} vectors came back.")
-    lengths = {count_dimensions(vector) for vector in vectors}
+    lengths = {length for _, length in vectors}
     if len(lengths) != 1 or (dimensions is not None and lengths != {dimensions}):
         raise ProviderBadAnswer(
             "The provider's vectors do not have the number of dimensions that was asked for."
         )
-    return vectors
+    return tuple(vector for vector, _ in vectors)

@@ -33,6 +33,7 @@ class ServiceAccount(Struct, frozen=True, tag_field="type", tag="service_account
     client_email: str
     private_key: str
     private_key_id: str | None = None
+    project_id: str | None = None
 
     def __repr__(self) -> str:
         return "ServiceAccount(***)"
@@ -44,6 +45,7 @@ class AuthorizedUser(Struct, frozen=True, tag_field="type", tag="authorized_user
     client_id: str
     client_secret: str
     refresh_token: str
+    quota_project_id: str | None = None
 
     def __repr__(self) -> str:
         return "AuthorizedUser(***)"
@@ -86,6 +88,18 @@ def find_kind(credential: Credential) -> str:
     if secret.startswith("{"):
         return "service_account"
     return "access_token" if secret.startswith("ya29.") else "api_key"
+
+
+def find_project(credential: Credential | None) -> str | None:
+    """The Google Cloud project that an account document names, for when none is configured."""
+    if credential is None or find_kind(credential) != "service_account":
+        return None
+    try:
+        account = _read_account(credential.secret)
+    except ProviderAuth:
+        # Whoever calls Vertex AI with it will be told.
+        return None
+    return account.project_id if isinstance(account, ServiceAccount) else account.quota_project_id
 
 
 class _Token(Struct, frozen=True):

@@ -107,6 +107,17 @@ async def test_everything_goes_to_vertex_when_that_is_set_or_there_is_no_key(
     assert upstream.asked[0].headers["authorization"] == "Bearer ya29.operator"
 
 
+@pytest.mark.parametrize(("account", "place"), [(TOKEN, "/vertex/"), (None, "/gemini/")])
+async def test_an_older_text_model_is_served_by_vertex_where_that_is_configured(
+    account: Credential | None, place: str
+) -> None:
+    body = {"predictions": [{"embeddings": {"values": [1]}}], "embeddings": [{"values": [1]}]}
+    async with running(as_json(body)) as upstream:
+        row = _row(upstream, credential=KEY, vertex_credential=account, options={"project": "acme"})
+        await _run(row, Operation.TEXT_EMBEDDING, EmbeddingCall(items=("a",)), "text-embedding-004")
+    assert upstream.asked[0].target.startswith(place)
+
+
 async def test_speech_is_transcribed() -> None:
     call = TranscriptionCall(audio=Media(kind=MediaKind.AUDIO, data=b"RIFF", mime="audio/wav"))
     async with running(as_json(answer({"text": "Good day"}))) as upstream:
@@ -155,12 +166,31 @@ def test_facts_say_how_many_items_vertex_takes() -> None:
     key = build(transport=HttpTransport(), credential=KEY, options={"project": "acme"})
     assert "max_batch" not in key.facts("gemini-embedding-001")
     assert key.facts(MULTI)["max_batch"] == 1
-    assert key.facts("text-embedding-005")["max_batch"] == 100
+    assert "max_batch" not in key.facts("text-embedding-005")
+    both = build(
+        transport=HttpTransport(), credential=KEY, vertex_credential=TOKEN, options={"project": "acme"}
+    )
+    assert both.facts("text-embedding-005")["max_batch"] == 100
+    assert "max_batch" not in both.facts("gemini-embedding-001")
     vertex = build(transport=HttpTransport(), vertex_credential=TOKEN, options={"project": "acme"})
     assert vertex.facts("gemini-embedding-001")["max_batch"] == 1
     assert vertex.facts("gemini-embedding-2")["max_batch"] == 1
     assert key.embedding is not None
     assert key.embedding.max_batch == 100
+
+
+def test_the_accounts_project_stands_in_when_none_is_configured() -> None:
+    document = {
+        "type": "service_account",
+        "client_email": "r",
+        "private_key": "k",
+        "project_id": "of-the-account",
+    }
+    account = Credential(kind="service_account", secret=json.dumps(document))
+    row = build(transport=HttpTransport(), vertex_credential=account)
+    assert row.options["project"] == "of-the-account"
+    named = build(transport=HttpTransport(), vertex_credential=account, options={"project": "named"})
+    assert named.options["project"] == "named"
 
 
 def test_an_operators_facts_stand_behind_the_shipped_ones() -> None:
