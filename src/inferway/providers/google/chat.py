@@ -10,7 +10,7 @@ from inferway.providers.google.answers import read_chunks
 from inferway.providers.google.collect import Collector
 from inferway.providers.google.contents import make_conversation
 from inferway.providers.google.decode import ChatDecoder, raise_error, shaped
-from inferway.providers.google.paths import method_path
+from inferway.providers.google.paths import method_path, on_vertex
 from inferway.providers.google.structured import Asked, find_asked
 from inferway.providers.google.thinking import make_thinking
 from inferway.providers.parameters import Rule, Rules, carry, merge_extra
@@ -53,16 +53,11 @@ class GoogleChatTranslator:
         body: dict[str, Any] = {"contents": conversation.contents, **carried.body}
         if conversation.system is not None:
             body["systemInstruction"] = conversation.system
-        asked = find_asked(parameters, facts) if "schema" in carried.left else None
+        asked = find_asked(parameters, facts)
         if asked is not None:
             told += asked.adaptations
             _ask(body, asked)
-        effort = carried.left.get("reasoning_effort")
-        if effort is not None:
-            thinking, adaptation = make_thinking(effort, facts)
-            told.append(adaptation)
-            if thinking is not None:
-                body.setdefault(_CONFIG, {})["thinkingConfig"] = thinking
+        _put_thinking(body, carried.left.get("reasoning_effort"), target, told)
         _put_tools(body, carried.left, facts, told)
         _merge(body, parameters.extra)
         method, query = ("streamGenerateContent", _STREAM_QUERY) if call.stream else ("generateContent", "")
@@ -87,6 +82,19 @@ def _ask(body: dict[str, Any], asked: Asked) -> None:
         body.setdefault(_CONFIG, {}).update(asked.config)
     if asked.instruction:
         body.setdefault("systemInstruction", {"parts": []})["parts"].append({"text": asked.instruction})
+
+
+def _put_thinking(body: dict[str, Any], effort: str | None, target: Target, told: list[Adaptation]) -> None:
+    if effort is None:
+        return
+    thinking, adaptation = make_thinking(effort, target.facts)
+    told.append(adaptation)
+    if thinking is None:
+        return
+    if "thinkingLevel" in thinking and on_vertex(target):
+        # Vertex AI spells enums as protobuf does; the Gemini API documents small letters.
+        thinking["thinkingLevel"] = thinking["thinkingLevel"].upper()
+    body.setdefault(_CONFIG, {})["thinkingConfig"] = thinking
 
 
 def _put_tools(body: dict[str, Any], given: Mapping[str, Any], facts: Facts, told: list[Adaptation]) -> None:

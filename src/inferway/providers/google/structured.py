@@ -32,12 +32,12 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def find_asked(parameters: Parameters, facts: Facts) -> Asked | None:
-    """How the schema of these parameters is asked for, or None without a schema; the same for the same parameters and facts.
+    """How the schema of these parameters is asked for, or None without a schema that the model takes; the same for the same parameters and facts.
 
     Raises `BadRequest` for a schema nested too deep. Source: Gemini API guide, structured output.
     """
     schema = parameters.schema
-    if schema is None:
+    if schema is None or facts.get("schema") is False:
         return None
     if parameters.tools and facts.get("schema_with_tools") is False:
         return _as_instruction(schema)

@@ -352,6 +352,17 @@ def test_an_effort_is_a_budget_or_a_level_and_is_told(
     assert told == [("parameters.reasoning_effort", action)]
 
 
+def test_vertex_spells_levels_in_capitals() -> None:
+    body, _ = opened(TRANSLATOR.to_wire(ask(reasoning_effort="low"), on_vertex("gemini-3.8-flash")))
+    assert body["generationConfig"] == {"thinkingConfig": {"thinkingLevel": "LOW"}}
+
+
+def test_a_schema_that_a_model_is_known_not_to_take_is_dropped_and_told() -> None:
+    body, told = sent(ask(schema=DOG), facts={"schema": False})
+    assert "generationConfig" not in body
+    assert told == [("parameters.schema", "dropped")]
+
+
 def test_an_effort_that_cannot_be_said_is_dropped_and_told() -> None:
     for model, effort in (("gemini-2.0-flash", "low"), ("gemini-3.8-flash", "heroic")):
         body, told = sent(ask(reasoning_effort=effort), model)
