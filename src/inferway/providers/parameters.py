@@ -79,7 +79,7 @@ def carry(parameters: Parameters, rules: Rules, facts: Facts, subject: str) -> C
     told: list[Adaptation] = []
     for name in CARRIED:
         value = getattr(parameters, name)
-        if value is None:
+        if value is None or value == ():
             continue
         rule = rules.get(name)
         if rule is None:

@@ -60,6 +60,10 @@ def test_every_common_parameter_has_its_place() -> None:
     assert told(call) == {}
 
 
+def test_empty_lists_are_not_given() -> None:
+    assert sent(ask(stop=(), tools=())).keys() == {"model", "messages"}
+
+
 def test_one_tool_can_be_named() -> None:
     call = ask(tools=(Tool(name="f"),), tool_choice=NamedTool(name="f"))
     assert sent(call)["tool_choice"] == {"type": "function", "function": {"name": "f"}}
