@@ -108,5 +108,5 @@ def _not_normalised(call: EmbeddingCall, target: Target) -> tuple[str, ...]:
     if full is None or asked is None or asked == full:
         return ()
     return (
-        f"{target.model} normalises only vectors of {full} dimensions: these are passed on as they came, of any length",
+        f"{target.model} normalises only vectors of {full} dimensions: these are passed on as they came and are not of unit length",
     )

@@ -32,9 +32,10 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def find_asked(parameters: Parameters, facts: Facts) -> Asked | None:
-    """How the schema of these parameters is asked for, or None without a schema that the model takes; the same for the same parameters and facts.
+    """How the schema of these parameters is asked for, or None without one that the model takes.
 
-    Raises `BadRequest` for a schema nested too deep. Source: Gemini API guide, structured output.
+    The same parameters and facts always give the same. Raises `BadRequest` for a schema nested too deep. Source: Gemini API guide,
+    structured output.
     """
     schema = parameters.schema
     if schema is None or facts.get("schema") is False:
