@@ -23,9 +23,9 @@ from tests.http.kit import Gateway, Reply, Upstream
 def client(gateway: Gateway, key: str | None = None, namespace: str = "default") -> InferenceApi:
     configuration = mixpeek.Configuration(host=gateway.url)
     api_client = mixpeek.ApiClient(configuration)
-    api_client.set_default_header("Authorization", f"Bearer {key or gateway.inference_key}")
+    api_client.default_headers["Authorization"] = f"Bearer {key or gateway.inference_key}"
     if namespace:
-        api_client.set_default_header("X-Namespace", namespace)
+        api_client.default_headers["X-Namespace"] = namespace
     return InferenceApi(api_client)
 
 
@@ -144,6 +144,7 @@ def read(error: ApiException, status: int, kind: str, code: str | None) -> Error
     assert (error.status, body.status, body.success) == (status, status, False)
     assert (body.error.type, body.error.code) == (kind, code)
     if status in (429, 503):
+        assert error.headers is not None
         assert int(error.headers["Retry-After"]) >= 1
     return body
 

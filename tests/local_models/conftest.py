@@ -22,8 +22,9 @@ MODELS = "INFERWAY_TEST_MODELS"
 class Models:
     """Pulls what a test names, and prints the hash of each model file it is about to use."""
 
-    def __init__(self, shelf: Shelf, capture: pytest.CaptureFixture[str]) -> None:
-        self.shelf = shelf
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.shelf = Shelf(folder)
         self._capture = capture
 
     def require(self, name: str) -> LocalModel:
@@ -44,7 +45,7 @@ class Models:
 def models(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Models:
     cache = request.config.cache
     assert cache is not None
-    return Models(Shelf(Path(os.environ.get(MODELS) or cache.mkdir("local-models"))), capsys)
+    return Models(Path(os.environ.get(MODELS) or cache.mkdir("local-models")), capsys)
 
 
 @pytest.fixture

@@ -108,11 +108,11 @@ def _cosine(one: object, other: object) -> float:
     return math.fsum(x * y for x, y in zip(a, b, strict=True))
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z']+", text.lower().replace("-", " ").replace("mr.", "mister"))
 
 
-def _word_errors(said: list[str], heard: list[str]) -> int:
+def word_errors(said: list[str], heard: list[str]) -> int:
     """The least number of words put in, taken out or changed between two lists."""
     row = list(range(len(heard) + 1))
     for i, word in enumerate(said, 1):
@@ -165,8 +165,8 @@ async def test_human_speech_is_transcribed_with_at_most_a_fifth_of_the_words_wro
     errors = said_words = 0
     for audio, said in speech.values():
         result = await _transcribe(local, context, audio)
-        errors += _word_errors(_words(said), _words(result.transcript.text))
-        said_words += len(_words(said))
+        errors += word_errors(words_of(said), words_of(result.transcript.text))
+        said_words += len(words_of(said))
         assert result.usage.audio_ms > 1000
     models.tell(f"word error rate {errors / said_words:.3f} over {said_words} words")
     assert errors / said_words <= 0.2
