@@ -132,22 +132,15 @@ def build(  # noqa: PLR0913 - one keyword for each setting
     `vertex.read_credentials_file`). `facts` are an operator's rows of model facts, in the form of `models.toml`, behind those that
     are shipped.
     """
-    chosen = {key: value for key, value in (options or {}).items() if value is not None}
-    project = find_project(vertex_credential)
-    if project is not None:
-        chosen.setdefault("project", project)
-    if credential is None and vertex_credential is not None:
-        chosen["use_vertex"] = True
-    chosen["vertex_configured"] = vertex_credential is not None and bool(chosen.get("project"))
+    chosen = _options(options, credential, vertex_credential)
     tokens = TokenSource(transport, token_url=token_url)
-    vertex_url = vertex_base_url or _vertex_url(chosen)
     gemini = _Place(
         Endpoint(base_url=base_url or BASE_URL, headers=headers, options=chosen),
         GeminiAuth(tokens),
         transport,
     )
     vertex = _Place(
-        Endpoint(base_url=vertex_url, headers=headers, options=chosen),
+        Endpoint(base_url=vertex_base_url or _vertex_url(chosen), headers=headers, options=chosen),
         VertexAuth(tokens, own=vertex_credential, own_key=credential),
         transport,
     )
@@ -168,6 +161,20 @@ def build(  # noqa: PLR0913 - one keyword for each setting
         pass_media_urls=pass_media_urls,
         options=chosen,
     )
+
+
+def _options(
+    options: Mapping[str, Any] | None, key: Credential | None, account: Credential | None
+) -> dict[str, Any]:
+    """The options as given, and what follows from the credentials: the project, and whether Vertex AI is used for all or at all."""
+    chosen = {name: value for name, value in (options or {}).items() if value is not None}
+    project = find_project(account)
+    if project is not None:
+        chosen.setdefault("project", project)
+    if key is None and account is not None:
+        chosen["use_vertex"] = True
+    chosen["vertex_configured"] = account is not None and bool(chosen.get("project"))
+    return chosen
 
 
 def _vertex_url(options: Mapping[str, Any]) -> str:
