@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from inferway.access.gate import require_permission
 from inferway.access.records import Caller, Permission
-from inferway.errors import GatewayError, InternalError
+from inferway.errors import GatewayError, InternalError, Unavailable
 from inferway.http.render import encode, envelope, error_headers, json_headers
 from inferway.http.stream import EventStream
 from inferway.http.wire import (
@@ -29,6 +29,9 @@ _log = logging.getLogger("inferway.http")
 
 _WATCH_AFTER_S = 0.25
 """Most calls are answered sooner; only slower ones pay for a task that watches whether the client is still there."""
+
+_STOPPING_HINT_S = 2.0
+"""Another process serves by then, or none does for long."""
 
 
 class Authenticates(Protocol):
@@ -117,7 +120,10 @@ async def _end(task: asyncio.Task[None]) -> None:
 async def _while_connected(
     job: Coroutine[Any, Any, Answer], receive: Receive, watch_after_s: float
 ) -> Answer:
-    """Run a job in this task; a client that leaves cancels it, and `ClientLeft` is raised."""
+    """Run a job in this task; a client that leaves cancels it, and `ClientLeft` is raised.
+
+    Any other cancellation means that the server stops and this call's time is up, which its caller is told.
+    """
     watch = _Watch(receive, asyncio.current_task())
     timer = asyncio.get_running_loop().call_later(watch_after_s, watch.begin)
     try:
@@ -125,7 +131,9 @@ async def _while_connected(
     except asyncio.CancelledError:
         if watch.client_left:
             raise ClientLeft from None
-        raise
+        raise Unavailable(
+            "the server is stopping; try again", code="stopping", retry_after_s=_STOPPING_HINT_S
+        ) from None
     finally:
         timer.cancel()
         watch.end()

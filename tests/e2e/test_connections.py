@@ -1,0 +1,227 @@
+"""What slow, greedy and malformed clients get, on bare sockets."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import BODY_S, HEADER_S, IDLE_S
+from tests.e2e.process import Served, fake_call
+
+SLACK_S = 3.0
+"""Deadlines are looked at twice a second, and the machine may be busy."""
+
+GET = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /v1/inference HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def seconds_until_closed(connection: socket.socket, drip: bytes = b"", every_s: float = 0.1) -> float:
+    """How long the server keeps a connection on which `drip` is sent again and again."""
+    began = time.monotonic()
+    connection.settimeout(every_s)
+    while time.monotonic() - began < 30:
+        try:
+            if not connection.recv(65536):
+                break
+        except TimeoutError:
+            pass
+        except OSError:
+            break
+        with contextlib.suppress(OSError):
+            connection.send(drip)
+    return time.monotonic() - began
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """All bytes up to the server's close."""
+    pieces = []
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def answers_in(received: bytes) -> Iterator[tuple[int, dict[str, str], bytes]]:
+    """Status, headers and body of each answer that has a Content-Length."""
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers["content-length"])
+        yield int(status.split()[1]), headers, rest[:length]
+        received = rest[length:]
+
+
+@pytest.mark.parametrize(
+    ("sent", "drip", "deadline_s"),
+    [
+        pytest.param(b"", b"", HEADER_S, id="silent"),
+        pytest.param(GET, b"", HEADER_S, id="half headers"),
+        pytest.param(GET, b"X", HEADER_S, id="dripped headers"),
+        pytest.param("Content-Length: 100", b"", BODY_S, id="half body"),
+        pytest.param("Content-Length: 100", b" ", BODY_S, id="dripped body"),
+        pytest.param("Transfer-Encoding: chunked", b"", BODY_S, id="no chunk"),
+        pytest.param(GET + b"\r\n", b"", IDLE_S, id="idle after an answer"),
+    ],
+)
+def test_a_client_that_does_not_go_on_is_left_at_the_deadline(
+    impatient: Served, sent: bytes | str, drip: bytes, deadline_s: float
+) -> None:
+    with impatient.connect() as connection:
+        connection.sendall(impatient.head(sent) if isinstance(sent, str) else sent)
+        took_s = seconds_until_closed(connection, drip)
+    assert deadline_s * 0.9 <= took_s <= deadline_s + SLACK_S
+
+
+def test_others_are_served_while_slow_clients_hold_connections(impatient: Served) -> None:
+    slow = [impatient.connect() for _ in range(100)]
+    try:
+        for connection in slow:
+            connection.sendall(GET)
+        status, answer = impatient.call(fake_call())
+    finally:
+        for connection in slow:
+            connection.close()
+    assert (status, answer["provider"]) == (200, "fake")
+
+
+def test_a_client_that_never_reads_its_answer_is_cut_off(impatient: Served) -> None:
+    texts = [f"text {number}" for number in range(10_000)]
+    body = json.dumps({"provider": "fake", "model": "fake-embed?dimensions=256", "inputs": {"texts": texts}})
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", impatient.port))
+        connection.sendall(impatient.head(f"Content-Length: {len(body)}") + body.encode())
+        head = connection.recv(2048)
+        expected = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert b"200 OK" in head
+        time.sleep(BODY_S + 2.0)  # Nothing is read meanwhile: that is the fault under test.
+        received = len(read_all(connection)) + len(head)
+    assert received < expected
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="no host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", id="two hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: \r\n\r\n", id="empty host"),
+        pytest.param(b"nonsense\r\n\r\n", id="no HTTP at all"),
+        pytest.param(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", id="HTTP 9.9"),
+        pytest.param(b"GET / HTTP/1.1\nHost: x\n\n", id="bare line feeds"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", id="folded header"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nA b\r\n\r\n", id="no colon"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", id="space before colon"),
+        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", id="bytes in the path"),
+        pytest.param(
+            POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="length and chunks"
+        ),
+        pytest.param(POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", id="two lengths"),
+        pytest.param(POST + b"Content-Length: -1\r\n\r\n", id="negative length"),
+        pytest.param(POST + b"Content-Length: 1e3\r\n\r\n", id="length in words"),
+        pytest.param(
+            POST + b"Transfer-Encoding: gzip, chunked, x\r\n\r\n0\r\n\r\n", id="unknown coding last"
+        ),
+    ],
+)
+def test_a_malformed_request_gets_one_400_envelope_and_its_connection_ends(
+    impatient: Served, request_bytes: bytes
+) -> None:
+    with impatient.connect() as connection:
+        connection.sendall(request_bytes)
+        [(status, headers, body)] = list(answers_in(read_all(connection)))
+    answer = json.loads(body)
+    assert (status, answer["success"], answer["status"]) == (400, False, 400)
+    assert answer["error"]["type"] == "BadRequestError"
+    assert headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param(b"FFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n", id="size overflow"),
+        pytest.param(b"-1\r\n{}\r\n0\r\n\r\n", id="negative size"),
+        pytest.param(b"0x2\r\n{}\r\n0\r\n\r\n", id="prefixed size"),
+        pytest.param(b"2\r\n{}xx\r\n0\r\n\r\n", id="data longer than its size"),
+        pytest.param(b"2\n{}\n0\n\n", id="bare line feeds"),
+    ],
+)
+def test_bad_chunks_are_refused_and_the_connection_ends(impatient: Served, chunks: bytes) -> None:
+    with impatient.connect() as connection:
+        connection.sendall(impatient.head("Transfer-Encoding: chunked") + chunks)
+        [(status, _, body)] = list(answers_in(read_all(connection)))
+    assert (status, json.loads(body)["error"]["type"]) == (400, "BadRequestError")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(b"".join(b"X-%d: y\r\n" % number for number in range(101)), id="many"),
+        pytest.param(b"X: " + b"y" * 33_000 + b"\r\n", id="large"),
+        pytest.param(b"X: " + b"y" * 2_000_000, id="endless"),
+    ],
+)
+def test_headers_have_bounds(impatient: Served, headers: bytes) -> None:
+    with impatient.connect() as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(GET + headers + b"\r\n")
+        received = read_all(connection)
+    assert not received or b"400 Bad Request" in received
+    if received:
+        [(_, _, body)] = list(answers_in(received))
+        assert "headers" in json.loads(body)["error"]["message"]
+
+
+def test_as_many_headers_as_allowed_are_served(impatient: Served) -> None:
+    headers = b"".join(b"X-%d: y\r\n" % number for number in range(98)) + b"X: " + b"y" * 20_000 + b"\r\n"
+    with impatient.connect() as connection:
+        connection.sendall(GET + headers + b"\r\n")
+        [(status, _, _)] = list(answers_in(read_all(connection)))
+    assert status == 200
+
+
+def test_trailers_without_end_are_cut_off(impatient: Served) -> None:
+    sent = 0
+    with impatient.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n")
+        while sent < 50_000_000:
+            sent += connection.send(b"X: " + b"y" * 10_000 + b"\r\n")
+    assert sent < 50_000_000
+
+
+def test_a_hundred_pipelined_requests_are_answered_in_order(impatient: Served) -> None:
+    ids = [f"pipelined-{number}" for number in range(100)]
+    with impatient.connect() as connection:
+        connection.sendall(b"".join(GET + f"X-Request-Id: {each}\r\n\r\n".encode() for each in ids))
+        received = read_all(connection)
+    assert [headers["x-request-id"] for _, headers, _ in answers_in(received)] == ids
+
+
+def test_nonsense_behind_a_request_never_comes_before_its_answer(impatient: Served) -> None:
+    body = json.dumps(fake_call("fake-chat?latency_ms=300")).encode()
+    with impatient.connect() as connection:
+        connection.sendall(impatient.head(f"Content-Length: {len(body)}") + body + b"nonsense\r\n\r\n")
+        statuses = [status for status, _, _ in answers_in(read_all(connection))]
+    assert statuses == [200]
+
+
+def test_a_body_that_must_not_be_sent_is_not_asked_for(impatient: Served) -> None:
+    with impatient.connect() as connection:
+        connection.sendall(impatient.head("Content-Length: 300000000", "Expect: 100-continue"))
+        first = connection.recv(65536)
+    assert first.startswith(b"HTTP/1.1 400")
+    assert b"body_too_large" in first
+
+
+def test_a_body_that_is_far_too_large_leaves_the_next_request_alone(impatient: Served) -> None:
+    with impatient.connect() as connection:
+        connection.sendall(impatient.head("Content-Length: 60000000"))
+        for _ in range(60):
+            connection.sendall(b" " * 1_000_000)
+        connection.sendall(GET + b"\r\n")
+        statuses = [status for status, _, _ in answers_in(read_all(connection))]
+    assert statuses == [400, 200]
