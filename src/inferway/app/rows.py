@@ -16,8 +16,12 @@ from inferway.settings import ProviderSettings, Settings, SettingsError
 def build_rows(settings: Settings, transport: Transport) -> Iterable[Provider]:
     """A row for each provider that is enabled. Raises `SettingsError` when one cannot be made."""
     for name, chosen in settings.providers.items():
-        if chosen.enabled:
+        if not chosen.enabled:
+            continue
+        try:
             yield _row(name, chosen, transport, pass_media_urls=settings.media.pass_urls)
+        except ValueError as error:
+            raise SettingsError(f"providers.{name}: {error}.") from None
 
 
 def _row(name: str, chosen: ProviderSettings, transport: Transport, *, pass_media_urls: bool) -> Provider:
@@ -44,7 +48,7 @@ def _row(name: str, chosen: ProviderSettings, transport: Transport, *, pass_medi
             return build_google(
                 **shared | {"credential": _google_key(chosen)},
                 vertex_base_url=chosen.vertex_base_url,
-                vertex_credential=_vertex_credential(name, chosen),
+                vertex_credential=_vertex_credential(chosen),
                 options={
                     "api_version": chosen.api_version,
                     "project": chosen.project,
@@ -73,12 +77,9 @@ def _google_key(chosen: ProviderSettings) -> Credential | None:
     return None if chosen.api_key is None else Credential(secret=chosen.api_key.reveal())
 
 
-def _vertex_credential(name: str, chosen: ProviderSettings) -> Credential | None:
+def _vertex_credential(chosen: ProviderSettings) -> Credential | None:
     if chosen.auth_token is not None:
         return Credential(secret=chosen.auth_token.reveal(), kind="access_token")
     if chosen.credentials_file is None:
         return None
-    try:
-        return read_credentials_file(Path(chosen.credentials_file).expanduser())
-    except ValueError as error:
-        raise SettingsError(f"providers.{name}.credentials_file: {error}.") from None
+    return read_credentials_file(Path(chosen.credentials_file).expanduser())

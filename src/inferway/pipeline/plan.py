@@ -15,6 +15,7 @@ from inferway.types import (
     ChatCall,
     EmbeddingCall,
     Media,
+    MediaKind,
     MediaPart,
     Message,
     Operation,
@@ -114,10 +115,12 @@ def media_of(request: InferenceRequest) -> tuple[Media, ...]:
 
 
 def urls_passed_on(media: tuple[Media, ...], plan: Plan) -> frozenset[Media]:
-    """The media that are handed over as URLs: those that every target fetches itself."""
-    if not all(route.target.pass_media_urls for route in plan.routes):
+    """The media that are handed over as URLs: images beside prompts, when every target fetches them itself."""
+    if plan.operation is not Operation.VISION or not all(
+        route.target.pass_media_urls for route in plan.routes
+    ):
         return frozenset()
-    return frozenset(item for item in media if item.url is not None)
+    return frozenset(item for item in media if item.url is not None and item.kind is MediaKind.IMAGE)
 
 
 def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[Call, ...]:

@@ -207,5 +207,3 @@ def _check_providers(providers: Mapping[str, ProviderSettings]) -> None:
             raise SettingsError(
                 f"{where}: its kind is {_BUILT_IN[name]}. Give the other provider its own name."
             )
-        if provider.kind == "openai_compatible" and provider.enabled and not provider.base_url:
-            raise SettingsError(f'{where}: base_url is missing. Add base_url = "https://host/v1".')

@@ -211,7 +211,6 @@ def test_prices_can_be_overridden_by_provider_and_model(tmp_path: Path) -> None:
         ("[providers.local]", ["providers.local", "[local]"]),
         ("[providers.gemini]", ["providers.gemini", "[providers.google]"]),
         ("[providers.'Bad Name']\nbase_url='http://a'", ["lower-case"]),
-        ("[providers.groq]", ["providers.groq", "base_url is missing"]),
         ("[providers.google]\nkind = 'openai'", ["its kind is google"]),
         ("[providers.x]\nkind = 'azure'", ["providers.x.kind"]),
         ("[providers.x]\nbase_url = 'ftp://host'", ["providers.x: base_url", "https://host/v1"]),
