@@ -18,10 +18,11 @@ from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
-from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media
+from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media, Operation
 from inferway.usage.records import Intent, RecordStatus, UsageRecord, new_record_id
 
 Settled = Outcome | GatewayError
+_COMPLETING = (Operation.CHAT, Operation.VISION)
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -116,7 +117,8 @@ class Pipeline:
     ) -> Ride:
         bounds = self._bounds
         plan = make_plan(request, self._registry, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
-        schema = request.parameters.schema
+        # Elsewhere a schema is a parameter that is dropped and told like any other.
+        schema = request.parameters.schema if plan.operation in _COMPLETING else None
         asked_s = request.parameters.timeout_s or bounds.timeout_s
         deadline = Deadline.after(min(asked_s, bounds.timeout_s))
         return Ride(

@@ -7,9 +7,14 @@ import msgspec
 from msgspec.structs import replace
 
 from inferway.errors import BadRequest
+from inferway.pipeline.satisfiable import find_contradiction
 from inferway.types import ChatCall, ChatResult, Completion, Message, Structured, TextPart
 
 _MAX_SCHEMA_BYTES = 256 * 1024
+_MAX_PATTERNS = 256
+_PATTERN_BYTES = 200_000
+"""The most memory that one compiled pattern may take: it also bounds the time that compiling takes."""
+
 _SHOWN_ERRORS = 5
 
 Schema = dict[str, Any] | bool
@@ -35,14 +40,32 @@ class Checker:
 def _compile(schema: Schema) -> Any:
     if len(msgspec.json.encode(schema)) > _MAX_SCHEMA_BYTES:
         raise _impossible("the schema is larger than 256 KiB", ())
+    if _count_patterns(schema) > _MAX_PATTERNS:
+        raise _impossible(f"the schema has more than {_MAX_PATTERNS} patterns", ())
     try:
-        return jsonschema_rs.validator_for(
-            schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions(size_limit=1_000_000)
+        validator = jsonschema_rs.validator_for(
+            schema,
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES),
         )
     except jsonschema_rs.ValidationError as error:
         raise _impossible(error.message[:300], tuple(error.instance_path)) from None
     except (ValueError, RecursionError) as error:
         raise _impossible(str(error)[:300], ()) from None
+    contradiction = find_contradiction(schema)
+    if contradiction is not None:
+        raise _impossible(contradiction.reason[:300], contradiction.path)
+    return validator
+
+
+def _count_patterns(schema: object) -> int:
+    if isinstance(schema, list):
+        return sum(map(_count_patterns, schema))
+    if not isinstance(schema, dict):
+        return 0
+    keyed = schema.get("patternProperties")
+    own = isinstance(schema.get("pattern"), str) + (len(keyed) if isinstance(keyed, dict) else 0)
+    return own + sum(map(_count_patterns, schema.values()))
 
 
 def _refuse(uri: str) -> Any:
