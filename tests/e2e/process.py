@@ -39,6 +39,7 @@ class Served:
     events: Queue[dict[str, Any]]
     ready: dict[str, Any] = field(default_factory=dict)
     stderr_file: Path = Path()
+    env: dict[str, str] = field(default_factory=dict)
 
     @property
     def port(self) -> int:
@@ -137,7 +138,7 @@ def serving(data_dir: Path, *arguments: str, **env: str) -> Iterator[Served]:
     assert process.stdout is not None
     reader = threading.Thread(target=_read, args=(process.stdout, events), daemon=True)
     reader.start()
-    served = Served(process=process, data_dir=data_dir, events=events, stderr_file=stderr_file)
+    served = Served(process=process, data_dir=data_dir, events=events, stderr_file=stderr_file, env=env)
     try:
         served.ready = served.event("ready")
         yield served
