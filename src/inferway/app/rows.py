@@ -82,4 +82,7 @@ def _vertex_credential(chosen: ProviderSettings) -> Credential | None:
         return Credential(secret=chosen.auth_token.reveal(), kind="access_token")
     if chosen.credentials_file is None:
         return None
-    return read_credentials_file(Path(chosen.credentials_file).expanduser())
+    try:
+        return read_credentials_file(Path(chosen.credentials_file).expanduser())
+    except ValueError as error:
+        raise ValueError(f"credentials_file: {error}") from None
