@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -80,6 +81,19 @@ def test_a_person_reads_where_it_is_and_what_to_do(tmp_path: Path) -> None:
         assert called.returncode == 0, called.stderr
         assert served.stop() == 0
     assert not (tmp_path / "server.json").exists()
+
+
+def test_it_goes_on_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    env = {"INFERWAY_PROVIDERS__FAKE__ENABLED": "true", "INFERWAY_LOCAL__PULL_DEFAULTS": "false"}
+    command = [sys.executable, "-m", "inferway", "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, env=os.environ | env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        until((tmp_path / "server.json").exists, "the server is up")
+        called = run("call", "hello", "--provider", "fake", "--model", "fake-chat", data_dir=tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert called.returncode == 0, called.stderr
 
 
 def test_running_calls_end_well_when_it_is_stopped(served: Served) -> None:

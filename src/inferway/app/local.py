@@ -9,6 +9,7 @@ from inferway.providers.local.catalogue import load_catalogue
 from inferway.providers.local.lane import PoolSettings
 from inferway.providers.local.pool import EnginePool, LocalEnginePool, process_engines
 from inferway.providers.local.provider import make_provider
+from inferway.providers.local.pull import PullReport
 from inferway.providers.local.remote import RemoteEnginePool
 from inferway.providers.local.shelf import Shelf
 from inferway.settings import Settings
@@ -68,6 +69,7 @@ def begin_pulls(settings: Settings, pool: LocalEnginePool) -> asyncio.Task[None]
 
     async def pull() -> None:
         for report in await pool.pull_defaults():
-            _log.info("%s", report)
+            if isinstance(report, PullReport):
+                _log.info("fetched %s", report.model)
 
     return asyncio.create_task(pull())

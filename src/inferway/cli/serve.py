@@ -1,5 +1,6 @@
 """`inferway serve`: starts the server, and tells a newcomer what to paste."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from inferway.cli.pulling import PullWatch
 from inferway.cli.running import forget_running, note_running
 from inferway.cli.samples import Sample, local_samples, provider_samples
 from inferway.cli.verb import Voice, verb
+from inferway.errors import OperatorError
 from inferway.settings import ProviderSettings, Settings
 
 
@@ -49,9 +51,14 @@ class Welcome:
         """Says everything that is known now; what depends on model files still on their way follows."""
         self._url = url
         note_running(self._settings.data_dir, url)
-        self._credentials = find_credentials(self._settings.data_dir / FILE_NAME)
-        self._introduce()
-        self.offer_calls()
+        # A server goes on when nobody listens to it any more (`inferway serve | head`), or when the credentials cannot be read.
+        with contextlib.suppress(OSError):
+            try:
+                self._credentials = find_credentials(self._settings.data_dir / FILE_NAME)
+            except OperatorError as error:
+                self._voice.note(str(error))
+            self._introduce()
+            self.offer_calls()
         if self._settings.local.enabled:
             self._watch = PullWatch(self._settings, self._desk, self._voice, self)
             self._watch.start()
@@ -73,9 +80,10 @@ class Welcome:
 
     def model_ready(self, model: str) -> None:
         """A model's files have come."""
-        if self._voice.as_json:
-            _event("model", model=model, state="pulled")
-        self.offer_calls()
+        with contextlib.suppress(OSError):
+            if self._voice.as_json:
+                _event("model", model=model, state="pulled")
+            self.offer_calls()
 
     def _introduce(self) -> None:
         settings = self._settings
