@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-from enum import Enum
 from typing import Any, cast
 
 import msgspec
@@ -15,6 +14,9 @@ from uvicorn.server import ServerState
 _log = logging.getLogger("inferway.http")
 
 _MALFORMED = "the request is not HTTP/1.1 that can be read"
+
+# What is being received. Plain numbers: they are compared several times in each request.
+_HEAD, _BODY, _NOTHING = 0, 1, 2
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -30,14 +32,6 @@ class ServingConfig(uvicorn.Config):
     """uvicorn's configuration, with the bounds of a connection."""
 
     bounds = Bounds()
-
-
-class Stage(Enum):
-    """What is being received."""
-
-    HEAD = "head"
-    BODY = "body"
-    NOTHING = "nothing"
 
 
 class HeadTooLarge(Exception):
@@ -61,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config, ServingConfig)  # noqa: S101 - the server makes both
         self.bounds = config.bounds
-        self.stage = Stage.HEAD
+        self.stage = _HEAD
         self.since = self.loop.time()
         self.stalled_since: float | None = None
         self.unheard_bytes = 0
@@ -74,10 +68,10 @@ class BoundedProtocol(HttpToolsProtocol):
         age_s = now - self.since
         if self.stalled_since is not None and now - self.stalled_since > bounds.body_timeout_s:
             self.transport.abort()
-        elif self.stage is Stage.BODY:
+        elif self.stage == _BODY:
             if age_s > bounds.body_timeout_s:
                 self.transport.close()
-        elif self.stage is Stage.HEAD and age_s > bounds.header_timeout_s and not self.is_busy():
+        elif self.stage == _HEAD and age_s > bounds.header_timeout_s and not self.is_busy():
             self.transport.close()
 
     def is_busy(self) -> bool:
@@ -90,20 +84,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self.chunk_bytes = len(data)
         self.unheard_bytes += self.chunk_bytes
         super().data_received(data)
-        if self.unheard_bytes > self.bounds.head_max_bytes and self.stage is not Stage.NOTHING:
+        if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != _NOTHING:
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
 
     def on_message_begin(self) -> None:
         """A request begins; the first one of a connection began when it was opened."""
         super().on_message_begin()
-        if self.stage is not Stage.HEAD:
-            self.stage, self.since, self.unheard_bytes = Stage.HEAD, self.loop.time(), self.chunk_bytes
+        if self.stage != _HEAD:
+            self.stage, self.since, self.unheard_bytes = _HEAD, self.loop.time(), self.chunk_bytes
 
     def on_headers_complete(self) -> None:
         """The head is whole: it is checked before anything is started for it."""
         self._check_head()
-        self.stage, self.since, self.unheard_bytes = Stage.BODY, self.loop.time(), 0
+        self.stage, self.since, self.unheard_bytes = _BODY, self.loop.time(), 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -113,7 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        self.stage = Stage.NOTHING
+        self.stage = _NOTHING
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -131,13 +125,11 @@ class BoundedProtocol(HttpToolsProtocol):
         del msg
         if self.transport.is_closing():
             return
-        if self.stage is Stage.HEAD and self.is_busy():
+        if self.stage == _HEAD and self.is_busy():
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        if self.stage is Stage.HEAD or (
-            self.is_busy() and not self.cycle.response_started and not self.pipeline
-        ):
+        if self.stage == _HEAD or (self.is_busy() and not self.cycle.response_started and not self.pipeline):
             self.transport.write(_refusal(self.complaint))
         self.transport.close()
 
