@@ -46,7 +46,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"\b(?:AIza|AKIA|ASIA)[\w-]{8,}", "[key]"),
         (r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", "[key]"),
-        (r"[\w<-]*\*{3,}[\w>*-]*", "[key]"),
+        (r"(?<![\w<-])[\w<-]*+\*{3,}[\w>*-]*", "[key]"),
         (
             r"(?<![A-Za-z0-9])(?<!req_)(?=[A-Za-z]*\d)(?=[^A-Z\W]*[A-Z])(?=[^a-z\W]*[a-z])[A-Za-z0-9]{24,}",
             "[key]",

@@ -129,9 +129,10 @@ def test_any_text_becomes_one_bounded_encodable_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", "a.", "1:", "a@", "a-", "http://", "*", "sk-", "Ab1", "0.", "project ", "[", "f:"]
+    "unit",
+    ["a", "_", "<", "a1", "a.", "1:", "a@", "a-", "http://", "*", "sk-", "Ab1", "0.", "project ", "[", "f:"],
 )
 def test_hostile_repetition_costs_little_time(unit: str) -> None:
     started = time.process_time()
     scrub(unit * 1_000_000)
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 0.1
