@@ -81,11 +81,19 @@ class _Reasoning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message as it is written, or a completion of ours with a role: then `text` is its content and the rest says nothing new."""
+
     role: Role
     content: str | tuple[_AnyPart, ...] | None = None
-    tool_calls: tuple[_Call, ...] = ()
-    reasoning: tuple[_Reasoning, ...] = ()
+    tool_calls: tuple[_Call, ...] | None = None
+    reasoning: tuple[_Reasoning, ...] | None = None
     tool_call_id: NonEmpty | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    parsed: Any = None
+    refusal: str | None = None
+    structured: Any = None
+    alternatives: Any = None
 
 
 _TYPES: dict[str, Any] = {
@@ -122,6 +130,12 @@ _MEDIA = {
     "video_base64": MediaKind.VIDEO,
 }
 _USABLE = tuple(name for name in _TYPES if name != "system")
+_MAX_KEYS = 256
+_SUGGESTED = 16
+_MAX_MEDIA = 10_000
+_MAX_MESSAGES = 4_096
+_MAX_PARTS = 4_096
+_OF_COMPLETIONS = ("text", "finish_reason", "refusal")
 
 
 def read_inputs(raw: dict[str, msgspec.Raw], *, plugin: bool) -> Inputs:
@@ -132,6 +146,7 @@ def read_inputs(raw: dict[str, msgspec.Raw], *, plugin: bool) -> Inputs:
     """
     if plugin:
         return Inputs(operation=Operation.PLUGIN, raw=raw)
+    _require_at_most(_MAX_KEYS, len(raw), "keys in inputs", "inputs")
     given: dict[str, Any] = {}
     ignored: list[str] = []
     for name, value in raw.items():
@@ -154,7 +169,7 @@ def _read(name: str, value: msgspec.Raw) -> Any:
 
 
 def _nothing_usable(ignored: list[str]) -> InvalidShape:
-    for name in ignored:
+    for name in ignored[:_SUGGESTED]:
         meant = nearest(name, _TYPES)
         if meant:
             message = f"unknown key {name[:64]!r} in inputs; did you mean {meant!r}?"
@@ -187,7 +202,7 @@ def _resolve(given: dict[str, Any], ignored: tuple[str, ...]) -> Inputs:
 
 def _chat(given: dict[str, Any], media: tuple[Media, ...], ignored: tuple[str, ...]) -> Inputs:
     prompts = given.get("prompts", ())
-    messages = tuple(_message(item, index) for index, item in enumerate(given.get("messages", ())))
+    messages = _messages(given.get("messages", ()))
     if messages and media:
         raise _conflict("with messages, media are parts of a message, not keys of inputs")
     inner = any(isinstance(part, MediaPart) for message in messages for part in message.content)
@@ -229,6 +244,7 @@ def _media(given: dict[str, Any]) -> tuple[Media, ...]:
         if value is None:
             continue
         values = value if name in _PLURAL else (value,)
+        _require_at_most(_MAX_MEDIA, len(values), name, "media")
         found.extend(_as_media(kind, name, item) for item in values)
     return tuple(found)
 
@@ -237,10 +253,17 @@ def _as_media(kind: MediaKind, name: str, value: str) -> Media:
     return Media(kind=kind, url=value) if "_url" in name else Media(kind=kind, base64=value)
 
 
+def _messages(items: tuple[_Message, ...]) -> tuple[Message, ...]:
+    _require_at_most(_MAX_MESSAGES, len(items), "messages", "messages")
+    parts = sum(len(item.content) for item in items if isinstance(item.content, tuple))
+    _require_at_most(_MAX_PARTS, parts, "parts of messages", "messages")
+    return tuple(_message(item, index) for index, item in enumerate(items))
+
+
 def _message(item: _Message, index: int) -> Message:
     place: list[str | int] = ["body", "inputs", "messages", index]
-    _check_message(item, place)
-    content = item.content
+    content = item.text if item.content is None else item.content
+    _check_message(item, content, place)
     parts: tuple[Part, ...] = ()
     if isinstance(content, str):
         parts = (TextPart(text=content),)
@@ -249,23 +272,27 @@ def _message(item: _Message, index: int) -> Message:
     return Message(
         role=item.role,
         content=parts,
-        tool_calls=tuple(ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in item.tool_calls),
-        reasoning=tuple(Reasoning(text=r.text, signature=r.signature) for r in item.reasoning),
+        tool_calls=tuple(
+            ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in item.tool_calls or ()
+        ),
+        reasoning=tuple(Reasoning(text=r.text, signature=r.signature) for r in item.reasoning or ()),
         tool_call_id=item.tool_call_id,
     )
 
 
-def _check_message(item: _Message, place: list[str | int]) -> None:
+def _check_message(
+    item: _Message, content: str | tuple[_AnyPart, ...] | None, place: list[str | int]
+) -> None:
     if item.role == "tool" and item.tool_call_id is None:
         raise InvalidShape.at([*place, "tool_call_id"], "missing", "a tool message needs tool_call_id")
     if item.role != "tool" and item.tool_call_id is not None:
         raise InvalidShape.at([*place, "tool_call_id"], "value_error", "tool_call_id is for tool messages")
-    for name in ("tool_calls", "reasoning"):
+    for name in ("tool_calls", "reasoning", *_OF_COMPLETIONS):
         if getattr(item, name) and item.role != "assistant":
             raise InvalidShape.at([*place, name], "value_error", f"{name} is for assistant messages")
-    if item.content is None and not item.tool_calls and not item.reasoning:
+    if content is None and not item.tool_calls and not item.reasoning:
         raise InvalidShape.at([*place, "content"], "missing", "content is required")
-    if item.content == () or (item.content == "" and item.role == "user"):
+    if content == () or (content == "" and item.role == "user"):
         raise InvalidShape.at([*place, "content"], "value_error", "content is empty")
 
 
@@ -299,6 +326,11 @@ def _content_of(
 def _refuse_both(given: dict[str, Any], one: str, other: str) -> None:
     if one in given and other in given:
         raise _conflict(f"give {one} or {other}, not both")
+
+
+def _require_at_most(most: int, count: int, what: str, code: str) -> None:
+    if count > most:
+        raise BadRequest(f"at most {most} {what} in one call; there are {count}", code=f"too_many_{code}")
 
 
 def _conflict(message: str) -> BadRequest:

@@ -11,6 +11,8 @@ from inferway.types import Parameters, Tool, ToolChoice
 
 Positive = Annotated[int, Meta(ge=1)]
 
+_MAX_KEYS = 256
+
 _TYPES: dict[str, Any] = {
     "temperature": Annotated[float, Meta(ge=0)],
     "max_tokens": Positive,
@@ -40,10 +42,12 @@ _decoders: dict[str, msgspec.json.Decoder[Any]] = {
 def read_parameters(raw: dict[str, msgspec.Raw]) -> Parameters:
     """Read the parameters object; a null is a parameter that was not given.
 
-    Raises `InvalidShape` for a wrong type or a value that no target takes, with its place in the body.
+    Raises `InvalidShape` for a wrong type or a value that no target takes, with its place in the body; `BadRequest` for too many.
     """
     if not raw:
         return _NONE
+    if len(raw) > _MAX_KEYS:
+        raise BadRequest(f"at most {_MAX_KEYS} parameters in one call", code="too_many_parameters")
     given: dict[str, Any] = {}
     unknown: list[str] = []
     for name, value in raw.items():

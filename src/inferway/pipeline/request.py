@@ -1,6 +1,6 @@
 """The body of an inference call: bytes in, one checked value out."""
 
-import re
+from itertools import accumulate
 from typing import Annotated
 
 import msgspec
@@ -14,6 +14,11 @@ from inferway.types import Parameters
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest in a body."""
+
+MAX_VALUES = 50_000
+"""How many values a body may hold: what each costs must not add up to a stall for everybody else."""
+
+MAX_FALLBACKS = 8
 
 
 class Fallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,11 +67,13 @@ _ACCEPTED = ", ".join(Body.__struct_fields__)
 def read_request(body: bytes) -> InferenceRequest:
     """Read a body.
 
-    Raises `BadRequest` (400) when the bytes are not JSON or nest deeper than 64, `InvalidShape` (422) when they do not have the contract's
-    shape, `BadRequest` when inputs contradict one another.
+    Raises `BadRequest` (400) when the bytes are not JSON, nest deeper than `MAX_DEPTH` or hold more than `MAX_VALUES` values,
+    `InvalidShape` (422) when they do not have the contract's shape, `BadRequest` when inputs contradict one another.
     """
     decoded = _decode(body)
     _require_one_address(decoded)
+    if len(decoded.fallbacks) > MAX_FALLBACKS:
+        raise BadRequest(f"at most {MAX_FALLBACKS} fallbacks in one call", code="too_many_fallbacks")
     parameters = read_parameters(decoded.parameters or {})
     inputs = read_inputs(decoded.inputs, plugin=decoded.provider is None)
     return InferenceRequest(
@@ -85,6 +92,7 @@ def read_request(body: bytes) -> InferenceRequest:
 
 
 def _decode(body: bytes) -> Body:
+    _require_bounded(body)
     try:
         decoded = _decoder.decode(body)
         if not body.isascii():
@@ -96,7 +104,6 @@ def _decode(body: bytes) -> Body:
         raise BadRequest("the body is not valid JSON", code="malformed_json") from None
     except RecursionError:
         raise _too_deep() from None
-    _require_shallow(body)
     return decoded
 
 
@@ -104,28 +111,46 @@ def _require_json(body: bytes) -> None:
     """A body of the wrong shape may also be broken further on; then it is no JSON, and that comes first."""
     try:
         msgspec.json.decode(body)
-    except RecursionError:
-        raise _too_deep() from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRequest("the body is not valid JSON", code="malformed_json") from None
-    _require_shallow(body)
+    except RecursionError:
+        raise _too_deep() from None
 
 
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1}
 
 
-def _require_shallow(body: bytes) -> None:
-    """Refuse nesting deeper than 64; `body` is valid JSON. Costs nothing for a body with few brackets."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+def _require_bounded(body: bytes) -> None:
+    """Refuse deep nesting and very many values before anything is made of them.
+
+    A body of few brackets and commas costs a count. Of broken JSON any verdict is right: all are the caller's 400.
+    """
+    if _count(body, b"[{") <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
         return
-    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    if brackets:
+    bare = _without_strings(body)
+    brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * MAX_VALUES]
+    if max(accumulate(_STEPS[bracket] for bracket in brackets), default=0) > MAX_DEPTH:
         raise _too_deep()
+    if _count(bare, b"[{,") > MAX_VALUES:
+        raise _too_many_values()
+
+
+def _count(body: bytes, characters: bytes) -> int:
+    return sum(body.count(character) for character in characters)
+
+
+def _without_strings(body: bytes) -> bytes:
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # A string is a value or a key, so that there are at most twice as many strings as values.
+    if body.count(b'"') > 4 * MAX_VALUES:
+        raise _too_many_values()
+    return b"".join(body.split(b'"')[::2])
+
+
+def _too_many_values() -> BadRequest:
+    return BadRequest(f"the body holds more than {MAX_VALUES} values", code="too_many_values")
 
 
 def _too_deep() -> BadRequest:

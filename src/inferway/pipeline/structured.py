@@ -10,7 +10,7 @@ from inferway.errors import BadRequest
 from inferway.pipeline.satisfiable import find_contradiction
 from inferway.types import ChatCall, ChatResult, Completion, Message, Structured, TextPart
 
-_MAX_SCHEMA_BYTES = 256 * 1024
+_MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_PATTERNS = 256
 _PATTERN_BYTES = 200_000
 """The most memory that one compiled pattern may take: it also bounds the time that compiling takes."""
@@ -39,7 +39,7 @@ class Checker:
 
 def _compile(schema: Schema) -> Any:
     if len(msgspec.json.encode(schema)) > _MAX_SCHEMA_BYTES:
-        raise _impossible("the schema is larger than 256 KiB", ())
+        raise _impossible("the schema is larger than 64 KiB", ())
     if _count_patterns(schema) > _MAX_PATTERNS:
         raise _impossible(f"the schema has more than {_MAX_PATTERNS} patterns", ())
     try:

@@ -113,10 +113,8 @@ class CallSettings(Struct, frozen=True, kw_only=True):
     prompt_concurrency: Annotated[
         int, Meta(ge=1, le=256, description="Prompts of one call that run side by side.")
     ] = 8
-    prompts_max: Annotated[int, Meta(ge=1, le=100_000, description="Most prompts in one call.")] = 256
-    texts_max: Annotated[int, Meta(ge=1, le=1_000_000, description="Most texts in one embedding call.")] = (
-        10_000
-    )
+    prompts_max: Annotated[int, Meta(ge=1, le=50_000, description="Most prompts in one call.")] = 256
+    texts_max: Annotated[int, Meta(ge=1, le=50_000, description="Most texts in one embedding call.")] = 10_000
     answer_max_mb: Annotated[
         int, Meta(ge=1, le=1024, description="Largest answer read from a provider, in MB.")
     ] = 64

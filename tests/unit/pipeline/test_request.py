@@ -186,7 +186,7 @@ def nested(depth: int) -> bytes:
 
 def test_nesting_is_taken_to_a_depth_of_64_and_no_deeper() -> None:
     assert read_request(nested(63)).parameters.schema is not None
-    for depth in (66, 1000, 100_000):
+    for depth in (66, 1000, 20_000):
         with pytest.raises(BadRequest) as caught:
             read_request(nested(depth))
         assert caught.value.code == "too_deep"
