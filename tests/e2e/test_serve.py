@@ -242,6 +242,19 @@ def test_all_workers_know_the_keys_and_stop_together(crew: Served) -> None:
     assert not list((crew.data_dir / "run").rglob("*"))
 
 
+def test_workers_are_given_the_providers_keys(tmp_path: Path) -> None:
+    upstream = Upstream()
+    upstream.answer = lambda _: Reply(completion())
+    try:
+        env = {"OPENAI_API_KEY": "sk-upstream", "OPENAI_BASE_URL": f"{upstream.url}/v1"}
+        with serving(tmp_path, "--workers", "2", **env) as served:
+            body = {"provider": "openai", "model": "gpt-5.4-mini", "inputs": {"prompts": ["hello"]}}
+            assert served.call(body)[0] == 200
+    finally:
+        upstream.close()
+    assert [seen.headers["authorization"] for seen in upstream.seen] == ["Bearer sk-upstream"]
+
+
 def test_workers_do_not_outlive_their_supervisor(crew: Served) -> None:
     workers = workers_of(crew)
     crew.process.kill()
