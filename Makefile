@@ -43,6 +43,9 @@ check: .venv-test/linked ## lint, format, strict types, architecture
 bench: .venv-test/linked ## measure the gateway against its floor on this machine
 	@$(TOOLS)/python -m bench $(ARGS)
 
+docs: .venv-test/linked ## write the generated tables of docs/ anew from the code
+	@$(TOOLS)/python -m docs.generator
+
 recordings: .venv-test/linked ## replay recorded provider exchanges (INFERWAY_TEST_RECORDINGS=folder)
 	@: "$${INFERWAY_TEST_RECORDINGS:?set it to the folder that holds the recorded exchanges}"
 	@$(TOOLS)/python -m pytest -m recordings $(ARGS)

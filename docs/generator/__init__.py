@@ -1,0 +1,1 @@
+"""Writes the tables of the documentation from the code: `make docs`."""

@@ -1,0 +1,37 @@
+"""The pages that hold generated tables: each stands between `<!-- generated: NAME -->` and `<!-- end -->`."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from docs.generator import facts, failures, features
+
+FOLDER = Path(__file__).parents[1]
+PAGES = ("providers.md", "errors.md")
+TABLES: Mapping[str, Callable[[], str]] = {
+    "operations": features.operations_table,
+    "parameters": features.parameter_tables,
+    "model facts": facts.model_facts,
+    "known servers": facts.known_servers,
+    "codes": failures.codes_table,
+    "provider errors": failures.provider_errors,
+}
+
+_BLOCK = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def fill(page: str) -> str:
+    """A page with its tables made anew."""
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]().strip()}\n\n{found[3]}", page)
+
+
+def tables_in(page: str) -> list[str]:
+    """The names of the tables that a page holds."""
+    return [found[2] for found in _BLOCK.finditer(page)]
+
+
+def write_pages() -> None:
+    """Write the tables into the pages."""
+    for name in PAGES:
+        path = FOLDER / name
+        path.write_text(fill(path.read_text("utf-8")), "utf-8")
