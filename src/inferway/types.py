@@ -196,7 +196,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     raw: bytes | None = None
 
     def __add__(self, other: "Usage") -> "Usage":
-        totals = {name: getattr(self, name) + getattr(other, name) for name in _METERS}
+        totals = {name: getattr(self, name) + getattr(other, name) for name in METERS}
         return Usage(**totals, source=_weaker(self.source, other.source), raw=other.raw or self.raw)
 
     def tokens_used(self) -> dict[str, int] | None:
@@ -217,7 +217,7 @@ class Usage(Struct, frozen=True, kw_only=True):
         return counts | {name: count for name, count in extras.items() if count}
 
 
-_METERS = (
+METERS = (
     "input",
     "cached_read",
     "cache_write",

@@ -16,6 +16,7 @@ from inferway.errors import BadRequest, GatewayError, NotFound
 from inferway.http.inference import internal_error, respond_error
 from inferway.http.render import encode, envelope, error_headers, json_headers
 from inferway.http.wire import Receive, Scope, Send, request_id_of
+from inferway.providers.base import Timing
 
 _log = logging.getLogger("inferway.http")
 
@@ -44,7 +45,7 @@ class Front:
             return
         refusal = self._refuse_host(scope)
         if refusal is not None:
-            await respond_error(send, refusal, request_id_of(scope))
+            await respond_error(send, refusal, request_id_of(scope), Timing())
         elif scope["path"] == INFERENCE_PATH and scope["method"] == "POST":
             await self._inference(scope, receive, send)
         else:
@@ -75,7 +76,7 @@ class Front:
             request_id = request_id_of(scope)
             _log.exception("request %s failed", request_id)
             if not started:
-                await respond_error(send, internal_error(request_id), request_id)
+                await respond_error(send, internal_error(request_id), request_id, Timing())
 
 
 def _host_name(host: str) -> str:
@@ -126,5 +127,5 @@ def json_response(value: object, request_id: str, *, status: int = 200) -> Respo
     """A JSON answer of the routes behind the hot path."""
     body = encode(value)
     answer = Response(body, status_code=status)
-    answer.raw_headers = json_headers(body, request_id)
+    answer.raw_headers = json_headers(body, request_id, Timing())
     return answer

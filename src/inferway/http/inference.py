@@ -98,6 +98,9 @@ class InferenceEndpoint:
                 raise
             await stream.error(error)
             return
+        except ClientLeft:
+            await _end(heart)
+            raise
         except Exception:
             await _end(heart)
             if not stream.started:

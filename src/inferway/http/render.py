@@ -15,6 +15,7 @@ Header = tuple[bytes, bytes]
 _encoder = msgspec.json.Encoder()
 _JSON: Header = (b"content-type", b"application/json")
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+_LONGEST_HINT_S = 10.0**9
 _RETRY_AFTER_S = 1.0
 """The hint of an error that has none: most overloads and outages outlast a second, and clients back off from there."""
 
@@ -58,7 +59,7 @@ def error_headers(error: GatewayError) -> Iterable[Header]:
     """The headers that an error adds: when to come back, and whether to."""
     if error.status in (429, 503):
         hint_s = _RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
-        yield (b"retry-after", b"%d" % max(1, math.ceil(min(hint_s, 86_400.0))))
+        yield (b"retry-after", b"%d" % max(1, math.ceil(min(hint_s, _LONGEST_HINT_S))))
     if isinstance(error, UpstreamError) and error.status in (429, 500, 503):
         yield (b"x-should-retry", b"false")
     if error.status == 401:

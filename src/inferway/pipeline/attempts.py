@@ -9,11 +9,18 @@ from contextlib import aclosing
 from msgspec import Struct
 from msgspec.structs import replace
 
-from inferway.errors import BadRequest, GatewayError, ProviderBadAnswer, ProviderRefused, ProviderTimeout
-from inferway.pipeline.estimate import with_estimate
+from inferway.errors import (
+    BadRequest,
+    GatewayError,
+    ProviderBadAnswer,
+    ProviderRefused,
+    ProviderTimeout,
+    Unavailable,
+)
+from inferway.pipeline.estimate import broken_off, plausible, with_estimate
 from inferway.pipeline.plan import Route, with_stricter_facts
-from inferway.providers.base import Context, Prepared
-from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, Usage
+from inferway.providers.base import Context, Prepared, Target
+from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, ToolCallDelta, Usage
 from inferway.usage.records import AttemptRecord
 
 Emit = Callable[[Route, ChatEvent], Awaitable[None]]
@@ -44,15 +51,17 @@ class Spent(Struct, frozen=True, kw_only=True):
 class Journey:
     """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order.
 
-    `failed` counts units (prompts) that failed for good.
+    `failed` counts units (prompts) that failed for good. `is_cost_known` is false once an attempt ended in a way that may have been
+    billed without telling us what it used.
     """
 
-    __slots__ = ("adaptations", "attempts", "failed", "spent", "warnings")
+    __slots__ = ("adaptations", "attempts", "failed", "is_cost_known", "spent", "warnings")
 
     def __init__(self) -> None:
         self.attempts: list[AttemptRecord] = []
         self.spent: list[Spent] = []
         self.failed = 0
+        self.is_cost_known = True
         self.adaptations: dict[Adaptation, None] = {}
         self.warnings: dict[str, None] = {}
 
@@ -70,6 +79,11 @@ def prepare(route: Route, call: Call) -> Prepared:
     if call.parameters.strict:
         _refuse_losses(prepared.adaptations, route)
     return prepared
+
+
+def may_go_elsewhere(error: GatewayError) -> bool:
+    """Whether the next route is worth a try: after what may be tried again, and when this place cannot serve at the moment."""
+    return error.retryable or isinstance(error, Unavailable)
 
 
 def _refuse_losses(adaptations: tuple[Adaptation, ...], route: Route) -> None:
@@ -112,24 +126,31 @@ class Attempts:
         first emitted event nothing is tried again.
         """
         used = 0
+        watched = _Watched(emit)
         for index, route in enumerate(routes):
             behind = len(routes) - index - 1
             allowed = max(1, self._policy.attempts - used - behind)
             try:
-                return await self._on_route(call, route, allowed, context, journey, emit)
+                return await self._on_route(call, route, allowed, context, journey, watched)
             except GatewayError as error:
                 used += allowed
-                if not behind or not error.retryable or context.deadline.remaining_s() <= 0:
+                is_last = not behind or watched.emitted or context.deadline.remaining_s() <= 0
+                if is_last or not may_go_elsewhere(error):
                     raise
         raise AssertionError("a plan has at least one route")
 
     async def _on_route(
-        self, call: Call, route: Route, allowed: int, context: Context, journey: Journey, emit: Emit | None
+        self,
+        call: Call,
+        route: Route,
+        allowed: int,
+        context: Context,
+        journey: Journey,
+        watched: "_Watched",
     ) -> Outcome:
         tried = 0
         while True:
             tried += 1
-            watched = _Watched(emit)
             try:
                 result = await self._once(call, route, context, journey, watched)
                 return Outcome(route=route, result=result)
@@ -163,16 +184,19 @@ class Attempts:
             outcome = error.code or error.type
             raise
         finally:
+            if outcome != "ok":
+                _note_loss(call, target, outcome, journey, watched)
             spent_ms = (time.perf_counter() - started) * 1000
             journey.attempts.append(
                 AttemptRecord(
                     provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms
                 )
             )
+        usage = plausible(result.usage)
+        if usage is not result.usage:
+            journey.warnings["the provider reported impossible counts: tokens_used is estimated"] = None
         journey.spent.append(
-            Spent(
-                provider=target.provider, model=target.model, model_version=result.model, usage=result.usage
-            )
+            Spent(provider=target.provider, model=target.model, model_version=result.model, usage=usage)
         )
         journey.adaptations.update(dict.fromkeys(prepared.adaptations))
         journey.warnings.update(dict.fromkeys(result.warnings))
@@ -189,14 +213,35 @@ class Attempts:
         return max(backoff, error.retry_after_s)
 
 
-class _Watched:
-    """Emits events and remembers whether any has left."""
+_PERHAPS_BILLED = ("cancelled", ProviderTimeout.default_code, ProviderBadAnswer.default_code)
 
-    __slots__ = ("emit", "emitted")
+
+class _Watched:
+    """Emits events and remembers whether any has left, and how many bytes of text."""
+
+    __slots__ = ("emit", "emitted", "said_bytes")
 
     def __init__(self, emit: Emit | None) -> None:
         self.emit = emit
         self.emitted = False
+        self.said_bytes = 0
+
+    def note(self, event: ChatEvent) -> None:
+        said = event.arguments if isinstance(event, ToolCallDelta) else event.text
+        self.said_bytes += len(said.encode("utf-8", "replace"))
+        self.emitted = True
+
+
+def _note_loss(call: Call, target: Target, outcome: str, journey: Journey, watched: _Watched) -> None:
+    """An attempt that gave no answer may have cost something: what was read of it is known, else nothing is."""
+    if watched.emitted:
+        usage = broken_off(call, watched.said_bytes)
+        journey.spent.append(
+            Spent(provider=target.provider, model=target.model, model_version=None, usage=usage)
+        )
+        journey.warnings["an answer broke off: what it used is estimated"] = None
+    elif outcome in _PERHAPS_BILLED:
+        journey.is_cost_known = False
 
 
 async def _execute(route: Route, prepared: Prepared, context: Context, watched: _Watched) -> Result:
@@ -223,7 +268,7 @@ async def _stream(
             if isinstance(event, ChatResult):
                 result = event
             else:
-                watched.emitted = True
+                watched.note(event)
                 await emit(route, event)
     if result is None:
         raise ProviderBadAnswer("the provider's stream ended before the answer was complete")

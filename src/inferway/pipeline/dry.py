@@ -10,9 +10,16 @@ from inferway.pipeline.estimate import prompt_tokens
 from inferway.pipeline.plan import Plan, Route
 from inferway.pipeline.ports import Pricer
 from inferway.providers.base import WireRequest
-from inferway.types import Adaptation, Call, ChatCall, Usage
+from inferway.types import Adaptation, Call, ChatCall, Media, MediaKind, Usage
 
 _SHOWN_BYTES = 256 * 1024
+NOT_FETCHED = "media were not fetched from their URLs: their content is empty in what is shown"
+_LIKELY_MIME = {
+    MediaKind.IMAGE: "image/png",
+    MediaKind.AUDIO: "audio/wav",
+    MediaKind.VIDEO: "video/mp4",
+    MediaKind.DOCUMENT: "application/pdf",
+}
 
 
 def rehearse(
@@ -39,6 +46,11 @@ def rehearse(
         )
     data = {"dry_run": True, "operation": plan.operation.value, "targets": targets}
     return data, tuple(adaptations)
+
+
+def unfetched(media: Media) -> Media:
+    """What stands for media at a URL: a dry run calls nobody, so that neither its content nor its type is known."""
+    return Media(kind=media.kind, data=b"", mime=_LIKELY_MIME[media.kind])
 
 
 def _shown(payload: object) -> dict[str, Any]:

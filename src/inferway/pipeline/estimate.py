@@ -2,14 +2,20 @@
 
 from msgspec.structs import replace
 
-from inferway.types import Call, ChatCall, ChatResult, EmbeddingCall, Result, Usage
+from inferway.types import METERS, Call, ChatCall, ChatResult, EmbeddingCall, Result, Usage
 
 _BYTES_PER_TOKEN = 4
+_MOST = 10**12
+"""More than any one call can use, in any meter; beyond it a provider's count is nonsense."""
 
 
 def tokens_in(text: str) -> int:
     """About how many tokens a text has: one for four bytes of UTF-8, at least one when there is any text."""
-    return (len(text.encode("utf-8", "replace")) + _BYTES_PER_TOKEN - 1) // _BYTES_PER_TOKEN
+    return _tokens(len(text.encode("utf-8", "replace")))
+
+
+def _tokens(size: int) -> int:
+    return (size + _BYTES_PER_TOKEN - 1) // _BYTES_PER_TOKEN
 
 
 def prompt_tokens(call: Call) -> int:
@@ -33,3 +39,17 @@ def with_estimate(call: Call, result: Result) -> Result:
         usage=replace(estimated, raw=result.usage.raw),
         warnings=(*result.warnings, "the provider reported no usable token counts: tokens_used is estimated"),
     )
+
+
+def broken_off(call: Call, said_bytes: int) -> Usage:
+    """About what an answer used that broke off after so many bytes of text: the provider's own count never came."""
+    return Usage(input=prompt_tokens(call), output=_tokens(said_bytes), source="estimated")
+
+
+def plausible(usage: Usage) -> Usage:
+    """The usage with impossible counts cut to what is possible, and then marked as an estimate."""
+    counts = {name: getattr(usage, name) for name in METERS}
+    if all(0 <= count <= _MOST for count in counts.values()):
+        return usage
+    bounded = {name: min(max(count, 0), _MOST) for name, count in counts.items()}
+    return replace(usage, **bounded, source="estimated")

@@ -10,8 +10,8 @@ from inferway.access.records import Caller
 from inferway.errors import GatewayError, InternalError
 from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
-from inferway.pipeline.attempts import Journey, Outcome
-from inferway.pipeline.dry import rehearse
+from inferway.pipeline.attempts import Journey, Outcome, prepare
+from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
 from inferway.pipeline.plan import Plan, Route, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink
 from inferway.pipeline.request import InferenceRequest
@@ -91,12 +91,10 @@ class Pipeline:
         )
         account: Account | None = None
         try:
-            loaded = await self._load(ride)
-            calls = make_calls(request, loaded)
             if request.dry_run:
-                return self._rehearsed(ride, calls)
+                return self._rehearsed(ride, make_calls(request, await self._load(ride)))
             await self._ledger.intend(self._intent(ride))
-            outcomes, error = await self._run(ride, calls)
+            outcomes, error = await self._run(ride)
             account = account_of(ride.journey.spent, self._pricer)
             await self._ledger.settle(self._record(ride, account, error))
             if error is not None:
@@ -141,17 +139,25 @@ class Pipeline:
         passed_on = urls_passed_on(given, ride.plan)
         for item in passed_on:
             self._media.check_url(item.url or "")
-        wanted = [item for item in given if item not in passed_on]
+        away = [item for item in given if item.url is not None] if ride.request.dry_run else []
+        for item in away:
+            self._media.check_url(item.url or "")
+        wanted = [item for item in given if item not in passed_on and item not in away]
         loaded = await self._media.load_all(wanted, deadline_s=ride.context.deadline.remaining_s())
-        return dict(zip(wanted, loaded, strict=True))
+        return {item: unfetched(item) for item in away} | dict(zip(wanted, loaded, strict=True))
 
-    async def _run(self, ride: Ride, calls: tuple[Call, ...]) -> tuple[list[Settled], BaseException | None]:
+    async def _run(self, ride: Ride) -> tuple[list[Settled], BaseException | None]:
         """Every unit's outcome, and what the whole call fails with: all units failing, or the caller leaving."""
         try:
+            calls = make_calls(ride.request, await self._load(ride))
+            for route in ride.plan.routes[1:]:
+                prepare(route, calls[0])  # a fallback that cannot take the call is told before it is needed
             units = [self._unit(ride, index, call, alone=len(calls) == 1) for index, call in enumerate(calls)]
             outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
         except asyncio.CancelledError as left:
             return [], left
+        except GatewayError as refusal:
+            return [], refusal
         except Exception as defect:  # noqa: BLE001 - a defect of ours is settled first, then raised as it is
             return [], defect
         errors = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
@@ -205,6 +211,8 @@ class Pipeline:
 
     def _rehearsed(self, ride: Ride, calls: tuple[Call, ...]) -> Answer:
         data, adaptations = rehearse(ride.plan, calls, self._pricer)
+        has_urls = any(item.url is not None for item in media_of(ride.request))
+        told = ("dry run: nobody was called", *((NOT_FETCHED,) if has_urls else ()))
         target = ride.plan.routes[0].target
         return Answer(
             data=data,
@@ -216,7 +224,7 @@ class Pipeline:
             request_id=ride.context.request_id,
             cost_usd=0.0,
             adaptations=adaptations,
-            warnings=(*ride.plan.warnings, "dry run: nobody was called"),
+            warnings=(*ride.plan.warnings, *told),
         )
 
     def _intent(self, ride: Ride) -> Intent:
@@ -255,7 +263,7 @@ class Pipeline:
             error_type=kind,
             error_code=code,
             attempts=tuple(ride.journey.attempts),
-            cost_microusd=account.microusd,
+            cost_microusd=account.microusd if ride.journey.spent or ride.journey.is_cost_known else None,
             price_version=account.price_version,
             streamed=ride.sink is not None,
         )

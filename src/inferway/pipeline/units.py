@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from inferway.errors import GatewayError, ProviderBadAnswer
-from inferway.pipeline.attempts import Attempts, Emit, Journey, Outcome
+from inferway.pipeline.attempts import Attempts, Emit, Journey, Outcome, may_go_elsewhere
 from inferway.pipeline.plan import Route
 from inferway.pipeline.structured import Checker, checked, repair_call
 from inferway.providers.base import Context
@@ -73,7 +73,7 @@ class Units:
                 )
                 return Outcome(route=parts[0].route, result=_joined(call, parts))
             except GatewayError as error:
-                if index == len(routes) - 1 or not error.retryable:
+                if index == len(routes) - 1 or not may_go_elsewhere(error):
                     raise
         raise AssertionError("a plan has at least one route")
 

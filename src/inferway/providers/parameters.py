@@ -72,7 +72,8 @@ def carry(parameters: Parameters, rules: Rules, facts: Facts, subject: str) -> C
     """Carry the given parameters over by a provider's table.
 
     `subject` names the target in reasons, e.g. "openai embeddings". `left` holds the values of rules without a path that the model
-    takes, by common name. Unknown parameter names are dropped and told.
+    takes, by common name. Unknown parameter names are dropped and told. A chat's `system` is in its messages by now; one that is still
+    here belongs to a call that has no place for it.
     """
     body: dict[str, Any] = {}
     left: dict[str, Any] = {}
@@ -92,6 +93,8 @@ def carry(parameters: Parameters, rules: Rules, facts: Facts, subject: str) -> C
                 place(body, rule.path, value)
             else:
                 left[name] = value
+    if parameters.system is not None:
+        told.append(_dropped("system", f"{subject} has no such parameter"))
     told.extend(_dropped(name, _UNKNOWN) for name in parameters.unknown)
     return Carried(body=body, left=left, adaptations=tuple(told))
 

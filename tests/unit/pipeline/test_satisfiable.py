@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from inferway.errors import BadRequest
 from inferway.pipeline.satisfiable import find_contradiction
 from inferway.pipeline.structured import Checker
+from inferway.providers.fake import build
+from tests.unit.pipeline.kit import Kit
 
 IMPOSSIBLE: list[tuple[Any, tuple[str | int, ...]]] = [
     (False, ()),
@@ -340,3 +342,22 @@ def test_an_impossible_schema_at_the_greatest_depth_is_named() -> None:
     found = find_contradiction(_deep(31))
     assert found is not None
     assert found.path == ("properties", "a") * 31
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [("fake-embedding", {"text": "a"}), ("fake-transcription", {"audio_base64": "UklGRiQAAABXQVZF"})],
+)
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"enum": []}, False])
+async def test_a_schema_that_the_operation_does_not_read_is_dropped_and_told(
+    model: str, inputs: dict[str, str], schema: Any
+) -> None:
+    kit = Kit(build())
+    answer = await kit.infer(provider="fake", model=model, inputs=inputs, parameters={"schema": schema})
+    told = [(each.field, each.action) for each in answer.adaptations]
+    assert told == [("parameters.schema", "dropped")]
+    with pytest.raises(BadRequest) as refused:
+        await kit.infer(
+            provider="fake", model=model, inputs=inputs, parameters={"schema": schema, "strict": True}
+        )
+    assert refused.value.code == "strict"
