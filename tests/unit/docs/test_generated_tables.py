@@ -5,7 +5,7 @@ import pytest
 from docs.generator import facts, failures, features, pages
 from inferway.providers.errors import ProviderSaid, get_rule
 from inferway.providers.openai.quirks import load_servers
-from inferway.providers.parameters import PARAMETERS_OF
+from inferway.providers.parameters import CARRIED, PARAMETERS_OF
 from inferway.types import Operation, Parameters
 from tests.unit.docs import expected
 
@@ -54,6 +54,22 @@ def test_chat_and_the_operations_without_prompts_are_expected_in_full() -> None:
 @pytest.mark.parametrize("column", [name for name in expected.PROVIDERS if name != "local"])
 def test_vision_takes_what_chat_takes(column: str, name: str) -> None:
     assert features.cell(column, Operation.VISION, name) == features.cell(column, Operation.CHAT, name)
+
+
+FOREIGN = [
+    (column, operation, name)
+    for column in expected.PROVIDERS
+    for operation, names in PARAMETERS_OF.items()
+    for name in CARRIED
+    if name not in names and features.rows()[column].capability(operation) is not None
+]
+
+
+@pytest.mark.parametrize(("column", "operation", "name"), FOREIGN)
+def test_a_parameter_of_another_operation_is_dropped_and_told(
+    column: str, operation: Operation, name: str
+) -> None:
+    assert features.cell(column, operation, name).dropped
 
 
 @pytest.mark.parametrize("fact", expected.FACTS, ids=lambda fact: " ".join(map(str, fact[:3])))
