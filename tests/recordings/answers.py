@@ -276,7 +276,9 @@ def _google(recording: Recording) -> Expected:
         case "embedContent":
             return _google_vectors([body["embedding"]["values"]], body.get("usageMetadata"))
         case "predict":
-            found = [item["embeddings"] for item in body["predictions"]]
+            found = [item.get("embeddings") for item in body["predictions"]]
+            if None in found:
+                return Expected(vectors=[_multimodal(item) for item in body["predictions"]], counted=False)
             counted = sum(item["statistics"]["token_count"] for item in found)
             return Expected(vectors=[item["values"] for item in found], tokens=tokens(int(counted), 0))
     chunks = (
@@ -290,6 +292,15 @@ def _google(recording: Recording) -> Expected:
     if recording.kind.startswith("transcription"):
         return Expected(transcript={"text": said.text.strip()}, tokens=counts)
     return Expected(choices=[said], tokens=counts, counted=counts is not None)
+
+
+def _multimodal(prediction: dict[str, Any]) -> list[float]:
+    """The one vector of an item that multimodalembedding was given."""
+    segments = prediction.get("videoEmbeddings") or [{}]
+    found: list[float] = (
+        prediction.get("textEmbedding") or prediction.get("imageEmbedding") or segments[0]["embedding"]
+    )
+    return found
 
 
 def _google_vectors(vectors: list[list[float]], usage: dict[str, Any] | None) -> Expected:

@@ -223,6 +223,8 @@ def _items(parts: list[dict[str, Any]], fields: Taken) -> Call:
 def _predict(body: Taken) -> Call:
     instances, wanted = body.take("instances"), Taken(body.take("parameters") or {})
     body.nothing_left("a prediction")
+    if not any("content" in instance for instance in instances):
+        return _multimodal(instances, wanted)
     fields = [{key: value for key, value in instance.items() if key != "content"} for instance in instances]
     if any(each != fields[0] for each in fields) or any("content" not in instance for instance in instances):
         raise Unsayable("items with parameters of their own")
@@ -233,6 +235,21 @@ def _predict(body: Taken) -> Call:
     if wanted.rest():
         shared["parameters"] = wanted.rest()
     return _items([{"text": instance["content"]} for instance in instances], Taken(shared))
+
+
+def _multimodal(instances: list[dict[str, Any]], wanted: Taken) -> Call:
+    """multimodalembedding: one text, image or video; how a video is cut is the gateway's own choice."""
+    parameters = Parameters()
+    if len(instances) != 1 or len(instances[0]) != 1:
+        raise Unsayable("vectors of several things at once")
+    ((kind, thing),) = instances[0].items()
+    parameters.add("dimensions", wanted.take("dimension"))
+    wanted.nothing_left("parameters")
+    if kind == "text":
+        return Call(inputs={"text": thing}, parameters=parameters.all())
+    if "bytesBase64Encoded" not in thing or not set(thing) <= {"bytesBase64Encoded", "mimeType"}:
+        raise Unsayable("media in a bucket, or with fields of their own")
+    return Call(inputs={f"{kind}_base64": thing["bytesBase64Encoded"]}, parameters=parameters.all())
 
 
 def _embed_content(body: Taken) -> Call:

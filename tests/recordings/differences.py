@@ -251,7 +251,9 @@ ALLOWED: tuple[Allowed, ...] = (
         provider="*",
         what="media in base64",
         reason="the same bytes in the standard alphabet with padding",
-        holds=lambda spot: spot.last in ("data", "url", "file_data") and _same_content(spot),
+        holds=lambda spot: (
+            spot.last in ("data", "url", "file_data", "bytesBase64Encoded") and _same_content(spot)
+        ),
     ),
     Allowed(
         provider="*",

@@ -74,8 +74,13 @@ def _argument_inventions(arguments: dict[str, Any], texts: list[str]) -> Iterato
     """Fragments of a stream cut texts anywhere, also inside an escape: all of them together are looked through."""
     whole = "".join(texts)
     for leaf in _leaves(arguments):
-        if isinstance(leaf, str) and leaf not in whole and json.dumps(leaf)[1:-1] not in whole:
+        if isinstance(leaf, str) and not any(form in whole for form in _written(leaf)):
             yield f"the argument {leaf[:80]!r}"
+
+
+def _written(text: str) -> tuple[str, str, str]:
+    """A text as it may stand in JSON text."""
+    return text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _vector_inventions(result: EmbeddingResult, body: Any) -> Iterator[str]:
