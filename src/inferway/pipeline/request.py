@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from inferway.errors import BadRequest, InvalidShape
 from inferway.pipeline.inputs import Inputs, read_inputs
 from inferway.pipeline.parameters import read_parameters
+from inferway.pipeline.plain import PlainBody, find_plain
 from inferway.pipeline.shape import shape_error
 from inferway.types import Parameters
 
@@ -70,6 +71,29 @@ def read_request(body: bytes) -> InferenceRequest:
     Raises `BadRequest` (400) when the bytes are not JSON, nest deeper than `MAX_DEPTH` or hold more than `MAX_VALUES` values,
     `InvalidShape` (422) when they do not have the contract's shape, `BadRequest` when inputs contradict one another.
     """
+    _require_bounded(body)
+    plain = find_plain(body)
+    return read_any(body) if plain is None else _from_plain(*plain)
+
+
+def _from_plain(plain: PlainBody, inputs: Inputs, parameters: Parameters) -> InferenceRequest:
+    return InferenceRequest(
+        provider=plain.provider,
+        model=plain.model,
+        inference_name=None,
+        feature_uri=None,
+        inputs=inputs,
+        parameters=parameters,
+        enable_semantic_cache=False,
+        cache_delta=None,
+        stream=plain.stream,
+        fallbacks=(),
+        dry_run=False,
+    )
+
+
+def read_any(body: bytes) -> InferenceRequest:
+    """The general reader."""
     decoded = _decode(body)
     _require_one_address(decoded)
     if len(decoded.fallbacks) > MAX_FALLBACKS:
@@ -92,7 +116,6 @@ def read_request(body: bytes) -> InferenceRequest:
 
 
 def _decode(body: bytes) -> Body:
-    _require_bounded(body)
     try:
         decoded = _decoder.decode(body)
         if not body.isascii():

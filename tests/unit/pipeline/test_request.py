@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway.errors import BadRequest, CallerError, InvalidShape
-from inferway.pipeline.request import InferenceRequest, read_request
+from inferway.pipeline.plain import find_plain
+from inferway.pipeline.request import InferenceRequest, read_any, read_request
 from inferway.types import MediaKind, MediaPart, NamedTool, Operation
 
 
@@ -305,3 +306,39 @@ def test_whatever_json_stands_in_the_body_it_is_read_or_refused_with_words(
 def test_whatever_bytes_come_they_are_refused_with_words(content: bytes) -> None:
     with pytest.raises(CallerError):
         read_request(content)
+
+
+NUMBERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "temperature": st.floats(-1, 3, allow_nan=False) | st.none(),
+        "max_tokens": st.integers(-1, 9),
+        "top_p": st.floats(-1, 2, allow_nan=False),
+        "seed": st.integers(-5, 5),
+        "timeout_s": st.integers(-1, 5),
+        "stop": st.just("x"),
+        "dimensions": st.integers(0, 3),
+    },
+)
+PLAIN = st.fixed_dictionaries(
+    {
+        "inputs": st.fixed_dictionaries(
+            {},
+            optional={
+                "prompts": st.lists(st.text(max_size=3), max_size=2),
+                "system": st.text(max_size=3) | st.none(),
+                "text": st.text(max_size=3) | st.none(),
+                "texts": st.lists(st.text(max_size=3), max_size=2),
+            },
+        )
+    },
+    optional={"parameters": NUMBERS | st.none(), "stream": st.booleans(), "dry_run": st.booleans()},
+)
+
+
+@given(PLAIN)
+def test_the_quick_way_reads_a_plain_body_as_the_general_one_does(fields: dict[str, Any]) -> None:
+    content = body(**fields)
+    found = find_plain(content)
+    if found is not None:
+        assert read_any(content) == read_request(content)
