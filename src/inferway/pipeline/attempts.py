@@ -246,13 +246,16 @@ def _note_loss(call: Call, target: Target, outcome: str, journey: Journey, watch
 
 async def _execute(route: Route, prepared: Prepared, context: Context, watched: _Watched) -> Result:
     call = prepared.call
-    context = replace(context, credential=route.credential)
+    if route.credential is not None:
+        context = replace(context, credential=route.credential)
+    streamed = isinstance(call, ChatCall) and call.stream and watched.emit is not None
+    if route.capability.keeps_deadline and not streamed:
+        return await route.capability.execute(prepared, context)
     try:
         async with context.deadline.limit():
-            if isinstance(call, ChatCall) and call.stream and watched.emit is not None:
+            if streamed and watched.emit is not None:
                 return await _stream(route, prepared, context, watched, watched.emit)
-            result: Result = await route.capability.execute(prepared, context)
-            return result
+            return await route.capability.execute(prepared, context)
     except TimeoutError:
         raise ProviderTimeout("no complete answer came by the deadline") from None
 

@@ -12,7 +12,7 @@ from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Journey, Outcome, prepare
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
-from inferway.pipeline.plan import Plan, Route, make_calls, make_plan, media_of, urls_passed_on
+from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink
 from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
@@ -63,7 +63,7 @@ class Pipeline:
     """Runs inference requests. All outside parts are handed in."""
 
     def __init__(self, parts: Parts, bounds: Bounds) -> None:
-        self._registry = parts.registry
+        self._routes = Routes(parts.registry)
         self._units = parts.units
         self._media = parts.media
         self._admission = parts.admission
@@ -114,7 +114,7 @@ class Pipeline:
         sink: Sink | None,
     ) -> Ride:
         bounds = self._bounds
-        plan = make_plan(request, self._registry, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
+        plan = make_plan(request, self._routes, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
         # Elsewhere a schema is a parameter that is dropped and told like any other.
         schema = request.parameters.schema if plan.operation in _COMPLETING else None
         asked_s = request.parameters.timeout_s or bounds.timeout_s

@@ -24,6 +24,8 @@ from inferway.types import (
     TranscriptionCall,
 )
 
+_KNOWN_ROUTES = 1_024
+
 
 class Route(Struct, frozen=True, kw_only=True):
     """A provider that can serve the operation, and the target in its own terms."""
@@ -42,7 +44,26 @@ class Plan(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def make_plan(request: InferenceRequest, registry: Registry, *, prompts_max: int, texts_max: int) -> Plan:
+class Routes:
+    """Where calls may go, by provider, model and operation; what was asked for once is remembered."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[tuple[str, str, Operation], Route] = {}
+
+    def get(self, name: str, model: str, operation: Operation) -> Route:
+        """The route; raises `BadRequest` for an unknown provider or an operation that it lacks."""
+        key = (name, model, operation)
+        route = self._known.get(key)
+        if route is None:
+            route = _make_route(name, model, operation, self._registry)
+            if len(self._known) >= _KNOWN_ROUTES:
+                self._known.clear()
+            self._known[key] = route
+        return route
+
+
+def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, texts_max: int) -> Plan:
     """Resolve the targets of a request and refuse what cannot be executed.
 
     Raises `NotFound` for a plugin that is not there, `BadRequest` for an unknown provider, an operation that a target lacks, streaming of
@@ -62,9 +83,9 @@ def make_plan(request: InferenceRequest, registry: Registry, *, prompts_max: int
     if inputs.system is not None and request.parameters.system is not None:
         raise BadRequest("system is given in inputs and in parameters", code="conflicting_inputs")
     require_tools(request.parameters)
-    asked = [(request.provider, request.model or ""), *((f.provider, f.model) for f in request.fallbacks)]
-    routes = tuple(_route(name, model, inputs.operation, registry) for name, model in asked)
-    return Plan(operation=inputs.operation, routes=routes, warnings=_warnings(request))
+    first = routes.get(request.provider, request.model or "", inputs.operation)
+    others = (routes.get(other.provider, other.model, inputs.operation) for other in request.fallbacks)
+    return Plan(operation=inputs.operation, routes=(first, *others), warnings=_warnings(request))
 
 
 def _no_plugin(request: InferenceRequest) -> NotFound:
@@ -79,7 +100,7 @@ def _no_plugin(request: InferenceRequest) -> NotFound:
     )
 
 
-def _route(name: str, model: str, operation: Operation, registry: Registry) -> Route:
+def _make_route(name: str, model: str, operation: Operation, registry: Registry) -> Route:
     provider = registry.get(name)
     capability = provider.capability(operation)
     if capability is None:

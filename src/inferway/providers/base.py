@@ -132,6 +132,9 @@ class Capability(Protocol[CallT, ResultT]):
     max_batch: int
     """How many items one call may carry (embeddings), unless the target's fact of this name says fewer; 1 elsewhere."""
 
+    keeps_deadline: bool
+    """Whether `execute` ends by the context's deadline by itself; else the pipeline ends it."""
+
     def prepare(self, call: CallT, target: Target) -> Prepared: ...
 
     async def execute(self, prepared: Prepared, context: Context) -> ResultT: ...

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Generic, NoReturn
 
 import msgspec
+from msgspec.structs import replace
 
 from inferway.errors import ProviderBadAnswer, ProviderFailed, UpstreamError
 from inferway.providers.base import (
@@ -26,7 +27,7 @@ from inferway.providers.base import (
     WireResponse,
     WireStream,
 )
-from inferway.providers.scrub import scrub
+from inferway.providers.scrub import mask_secrets, scrub, secrets_of
 from inferway.providers.sse import Event, SseParser
 from inferway.types import (
     ChatCall,
@@ -66,6 +67,7 @@ class WireCapability(Generic[CallT, ResultT]):
         transport: Transport,
     ) -> None:
         self.max_batch = translator.max_batch
+        self.keeps_deadline = True
         self._translator = translator
         self._base_url = endpoint.base_url.rstrip("/")
         self._endpoint_headers = endpoint.headers
@@ -91,6 +93,7 @@ class WireCapability(Generic[CallT, ResultT]):
             response = await self._transport.send(self._url(request), request, headers, context.deadline)
         finally:
             timing.upstream_s += perf_counter() - started
+        response = _masked(response, secrets_of(headers))
         if response.status >= 300:
             raise self._error(response, prepared.target)
         return read_answer(self._translator, prepared, response)
@@ -142,13 +145,14 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
         headers = await self._headers(context)
         timing = context.timing
         timing.attempts += 1
-        body = _StreamedBody(self._chat_translator, prepared)
+        secrets = secrets_of(headers)
+        body = _StreamedBody(self._chat_translator, prepared, secrets)
         started = perf_counter()
         opened = self._transport.open(self._url(request), request, headers, context.deadline)
         async with opened as answer:
             timing.upstream_s += perf_counter() - started
             if answer.status >= 300:
-                raise await self._stream_error(answer, prepared.target)
+                raise await self._stream_error(answer, prepared.target, secrets)
             chunks = answer.chunks()
             while (chunk := await _next(chunks, timing)) is not None:
                 for event in body.feed(chunk):
@@ -156,9 +160,11 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
         for item in body.finish(answer):
             yield item
 
-    async def _stream_error(self, answer: WireStream, target: Target) -> UpstreamError:
+    async def _stream_error(
+        self, answer: WireStream, target: Target, secrets: tuple[bytes, ...]
+    ) -> UpstreamError:
         response = WireResponse(status=answer.status, headers=answer.headers, body=await answer.read())
-        return self._error(response, target)
+        return self._error(_masked(response, secrets), target)
 
 
 async def _next(chunks: AsyncIterator[bytes], timing: Timing) -> bytes | None:
@@ -171,9 +177,13 @@ async def _next(chunks: AsyncIterator[bytes], timing: Timing) -> bytes | None:
 
 
 class _StreamedBody:
-    """The body of a 2xx answer to a streaming request: server-sent events, or one JSON document of a server that ignores `stream`."""
+    """The body of a 2xx answer to a streaming request: server-sent events, or one JSON document of a server that ignores `stream`.
 
-    def __init__(self, translator: ChatTranslator, prepared: Prepared) -> None:
+    Our own `secrets` are masked in each event; one that is spread over several events is not found.
+    """
+
+    def __init__(self, translator: ChatTranslator, prepared: Prepared, secrets: tuple[bytes, ...]) -> None:
+        self._secrets = secrets
         self._translator = translator
         self._prepared = prepared
         self._decoder = translator.decoder(prepared.call, prepared.target)  # type: ignore[arg-type]
@@ -202,7 +212,7 @@ class _StreamedBody:
             yield from self._decode(self._parser.finish())
             yield self._result(b"")
             return
-        body = b"".join(self._document)
+        body = mask_secrets(b"".join(self._document), self._secrets)
         if body.lstrip()[:1] == b"[":
             # The array form of a stream of Gemini: its decoder knows how to read it, others refuse it.
             yield from self._decode([("", body)])
@@ -215,7 +225,8 @@ class _StreamedBody:
 
     def _decode(self, events: list[Event]) -> Iterator[ChatEvent]:
         on_event = self._decoder.on_event
-        for name, data in events:
+        for name, shown in events:
+            data = mask_secrets(shown, self._secrets)
             try:
                 decoded = on_event(name, data)
             except (*UNREADABLE, ProviderBadAnswer) as error:
@@ -227,6 +238,11 @@ class _StreamedBody:
             return self._decoder.finish()
         except (*UNREADABLE, ProviderBadAnswer) as error:
             _refuse(error, body, self._prepared.target)
+
+
+def _masked(response: WireResponse, secrets: tuple[bytes, ...]) -> WireResponse:
+    body = mask_secrets(response.body, secrets)
+    return response if body is response.body else replace(response, body=body)
 
 
 def read_answer(

@@ -16,6 +16,8 @@ FREE_PROVIDERS = frozenset({"local", "fake"})
 """These run here: their calls cost nothing, which is not the same as an unknown price."""
 
 _MILLION = Decimal(1_000_000)
+_ONE = Decimal(1)
+_ZERO = Decimal(0)
 _TABLE_FILE = "prices.json"
 _MAX_REMEMBERED = 1024
 
@@ -48,6 +50,8 @@ class Rate(Struct, frozen=True):
 
     def at(self, input_tokens: int) -> Decimal:
         """The price for a call of this size."""
+        if not self.tiers:
+            return self.base
         return next((price for start, price in reversed(self.tiers) if input_tokens > start), self.base)
 
 
@@ -150,20 +154,23 @@ def cost_usd(usage: Usage, rates: Rates) -> Decimal | None:
         (usage.output + usage.reasoning, rates.output, _MILLION),
         (usage.audio_ms, rates.audio_hour, Decimal(3_600_000)),
     )
-    beside = ((usage.characters, rates.characters, _MILLION), (usage.images, rates.image, Decimal(1)))
-    if any(count > 0 and rate is None for count, rate, _ in billed):
-        return None
-    if not any(count > 0 for count, _, _ in billed) and any(
-        count > 0 and rate is None for count, rate, _ in beside
-    ):
-        return None
-    lines = [
-        (count, rate, unit) for count, rate, unit in (*billed, *beside) if count > 0 and rate is not None
-    ]
-    if not lines and rates.request is None:
-        return None
-    fee = rates.request.base if rates.request else Decimal(0)
-    return fee + sum((count * rate.at(size) / unit for count, rate, unit in lines), Decimal(0))
+    beside = ((usage.characters, rates.characters, _MILLION), (usage.images, rates.image, _ONE))
+    dollars = _ZERO if rates.request is None else rates.request.base
+    is_counted = is_billed = False
+    for count, rate, unit in billed:
+        if count > 0:
+            if rate is None:
+                return None
+            is_counted = is_billed = True
+            dollars += count * rate.at(size) / unit
+    for count, rate, unit in beside:
+        if count > 0:
+            if rate is not None:
+                is_billed = True
+                dollars += count * rate.at(size) / unit
+            elif not is_counted:
+                return None
+    return None if not is_billed and rates.request is None else dollars
 
 
 def _one_hour_writes(usage: Usage) -> int:

@@ -1,6 +1,6 @@
 """The values of the ledger: what was begun, and how it ended."""
 
-import os
+import random
 import time
 from datetime import datetime
 from typing import Literal
@@ -70,7 +70,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True):
 
 def new_record_id() -> str:
     """A unique id that sorts by time, so that a ledger of millions of rows grows at its end."""
-    return f"{time.time_ns() // 1000:014x}{os.urandom(8).hex()}"
+    return f"{time.time_ns() // 1000:014x}{random.getrandbits(64):016x}"
 
 
 def unknown_of(intent: Intent) -> UsageRecord:

@@ -56,6 +56,7 @@ class Scripted:
 
     def __init__(self, *script: Step, max_batch: int = 1, adaptations: tuple[Adaptation, ...] = ()) -> None:
         self.max_batch = max_batch
+        self.keeps_deadline = False
         self.script = list(script)
         self.adaptations = adaptations
         self.calls: list[Any] = []

@@ -39,6 +39,7 @@ class FakeChat:
     """Answers a conversation from its last user message. A token is a word."""
 
     max_batch = 1
+    keeps_deadline = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options

@@ -34,6 +34,7 @@ class FakeEmbedding:
     """Unit vectors that depend on the item's content alone."""
 
     max_batch = 64
+    keeps_deadline = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
@@ -66,6 +67,7 @@ class FakeTranscription:
     """A transcript that says how many bytes it was made of."""
 
     max_batch = 1
+    keeps_deadline = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options

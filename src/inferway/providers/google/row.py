@@ -83,6 +83,8 @@ class PlacedCapability(Generic[CallT, ResultT]):
         self, gemini: WireCapability[CallT, ResultT], vertex: WireCapability[CallT, ResultT]
     ) -> None:
         self.max_batch = gemini.max_batch
+        # A token may be fetched first, by other hands than the transport's deadline.
+        self.keeps_deadline = False
         self._gemini = gemini
         self._vertex = vertex
 

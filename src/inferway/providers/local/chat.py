@@ -51,6 +51,7 @@ class LocalChat:
     """A `StreamingChat`."""
 
     max_batch = 1
+    keeps_deadline = False
 
     def __init__(self, choice: Choice, pool: EnginePool) -> None:
         self._choice = choice

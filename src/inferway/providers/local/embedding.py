@@ -18,6 +18,7 @@ class LocalEmbedding:
     """A `Capability` of `EmbeddingCall`."""
 
     max_batch = 32
+    keeps_deadline = False
 
     def __init__(self, choice: Choice, pool: EnginePool) -> None:
         self._choice = choice

@@ -38,6 +38,7 @@ class LocalTranscription:
     """A `Capability` of `TranscriptionCall`."""
 
     max_batch = 1
+    keeps_deadline = False
 
     def __init__(self, choice: Choice, pool: EnginePool) -> None:
         self._choice = choice

@@ -1,9 +1,9 @@
 """OpenAI's usage objects as disjoint meters; counts that cannot be right are clamped and the whole marked as estimated."""
 
-from typing import Any, TypeGuard
+from typing import Annotated, Any, TypeGuard
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw, Struct
 
 from inferway.types import Usage
 
@@ -66,6 +66,9 @@ def chat_usage(raw: Raw) -> Usage:
     Servers that count reasoning beside the completion (their total says so) are understood. A missing half is taken
     from the total. Source: OpenAI API reference, chat completions, `CompletionUsage`.
     """
+    plain = _find_plain(raw)
+    if plain is not None:
+        return plain
     found = read_usage(raw)
     if found is None:
         return Usage()
@@ -83,6 +86,59 @@ def chat_usage(raw: Raw) -> Usage:
     elif total is not None and total != prompt + completion:
         counts.doubtful = True
     return _chat_meters(counts, prompt, completion, content)
+
+
+_Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+
+
+class _PromptDetails(Struct, frozen=True):
+    cached_tokens: _Count = 0
+    audio_tokens: _Count = 0
+    cache_write_tokens: _Count = 0
+
+
+class _CompletionDetails(Struct, frozen=True):
+    reasoning_tokens: _Count = 0
+
+
+class _PlainUsage(Struct, frozen=True):
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: None = None
+
+
+_plain_decoder = msgspec.json.Decoder(_PlainUsage)
+
+
+def _find_plain(raw: Raw) -> Usage | None:
+    """The meters of a usage object in which everything is as documented and adds up; None for any other, which is read with care."""
+    if len(bytes(raw)) > _LONGEST:
+        return None
+    try:
+        told = _plain_decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    prompt, completion = told.prompt_tokens_details, told.completion_tokens_details
+    if prompt is None or completion is None:
+        return None
+    reasoning = completion.reasoning_tokens
+    plain = told.prompt_tokens - prompt.cached_tokens - prompt.cache_write_tokens - prompt.audio_tokens
+    is_sum = told.total_tokens == told.prompt_tokens + told.completion_tokens
+    if not is_sum or plain < 0 or reasoning > told.completion_tokens:
+        return None
+    return Usage(
+        input=plain,
+        cached_read=prompt.cached_tokens,
+        cache_write=prompt.cache_write_tokens,
+        audio_input=prompt.audio_tokens,
+        output=told.completion_tokens - reasoning,
+        reasoning=reasoning,
+        source="provider",
+        raw=bytes(raw),
+    )
 
 
 def _chat_meters(counts: _Counts, prompt: int, completion: int, content: bytes) -> Usage:
