@@ -2,6 +2,8 @@
 
 import re
 
+from inferway.providers.base import Headers
+
 MAX_CHARACTERS = 500
 _READ_CHARACTERS = 4_000
 
@@ -62,6 +64,36 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![\w.,-])\d{10,14}(?![\w.,-]\d|\w)", "[number]"),
     )
 )
+_SHORTEST_SECRET = 8
+_PUBLIC_HEADERS = frozenset(
+    (
+        "accept",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+        "user-agent",
+        "x-goog-user-project",
+    )
+)
+
+
+def secrets_of(headers: Headers) -> tuple[bytes, ...]:
+    """The secrets that a request shows in its headers: everything but what is known to be public, without a scheme in front."""
+    shown = (value.rpartition(" ")[2] for name, value in headers if name.lower() not in _PUBLIC_HEADERS)
+    return tuple(secret.encode("utf-8", "replace") for secret in shown if len(secret) >= _SHORTEST_SECRET)
+
+
+def mask_secrets(data: bytes, secrets: tuple[bytes, ...]) -> bytes:
+    """The data with our own secrets masked: some upstreams repeat what they were sent, and no pattern knows every kind of key."""
+    for secret in secrets:
+        if secret in data:
+            data = re.sub(re.escape(secret) + rb"[\w-]*", b"[key]", data)
+    return data
+
+
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 
 
