@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.kit import EVENT_STREAM, Gateway, Reply, Upstream, chunks
+from tests.http.kit import EVENT_STREAM, Gateway, Reply, Upstream, chunks, completion
 
 
 def record_of(gateway: Gateway, request_id: str) -> dict[str, Any]:
@@ -114,3 +114,33 @@ def test_a_system_text_is_not_lost_on_an_embedding(
     assert [told["field"] for told in answer.json()["adaptations"]] == ["parameters.system"]
     strict = {"system": "be brief", "strict": True}
     assert gateway.infer(provider=provider, inputs={"text": "a"}, parameters=strict).status == 400
+
+
+def test_blanks_around_a_header_do_not_count(gateway: Gateway, upstream: Upstream) -> None:
+    blank = gateway.headers(x_request_id="my-id ") | {
+        "x-namespace": " default \t",
+        "authorization": f"  Bearer {gateway.inference_key} ",
+    }
+    body = b'{"provider":"openai","model":"m","inputs":{"prompts":["a"]}}'
+    answer = gateway.request("POST", "/v1/inference", body, blank)
+    assert (answer.status, answer.headers["x-request-id"]) == (200, "my-id")
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": "7", "completion_tokens": 2}, 2),
+        ({"prompt_tokens": -1, "completion_tokens": 2, "total_tokens": 1}, 2),
+        ({"prompt_tokens": 10**30, "completion_tokens": 2}, 2),
+        ({}, 3),
+        (None, 3),
+    ],
+)
+def test_counts_that_cannot_be_right_are_told(
+    gateway: Gateway, upstream: Upstream, usage: Any, counted: int
+) -> None:
+    whole = json.loads(completion("hi there"))
+    upstream.answer = lambda _: Reply(json.dumps(whole | {"usage": usage}).encode())
+    body = gateway.infer().json()
+    assert body["tokens_used"]["total"] == counted
+    assert any("estimated" in warning for warning in body["warnings"])

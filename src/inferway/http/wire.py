@@ -23,10 +23,10 @@ class ClientLeft(Exception):
 
 
 def find_header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of that name (lower case), or None."""
+    """The first header of that name (lower case), without the blanks around it, or None."""
     for key, value in scope["headers"]:
         if key == name:
-            found: bytes = value
+            found: bytes = value.strip(b" \t")
             return found
     return None
 

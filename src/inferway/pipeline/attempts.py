@@ -192,12 +192,7 @@ class Attempts:
                     provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms
                 )
             )
-        usage = plausible(result.usage)
-        if usage is not result.usage:
-            journey.warnings["the provider reported impossible counts: tokens_used is estimated"] = None
-        journey.spent.append(
-            Spent(provider=target.provider, model=target.model, model_version=result.model, usage=usage)
-        )
+        _note_spent(target, result, journey)
         journey.adaptations.update(dict.fromkeys(prepared.adaptations))
         journey.warnings.update(dict.fromkeys(result.warnings))
         return result
@@ -230,6 +225,15 @@ class _Watched:
         said = event.arguments if isinstance(event, ToolCallDelta) else event.text
         self.said_bytes += len(said.encode("utf-8", "replace"))
         self.emitted = True
+
+
+def _note_spent(target: Target, result: Result, journey: Journey) -> None:
+    usage = plausible(result.usage)
+    if usage.source == "estimated" and not result.warnings and usage.tokens_used() is not None:
+        journey.warnings["some of the provider's counts cannot be right: tokens_used is estimated"] = None
+    journey.spent.append(
+        Spent(provider=target.provider, model=target.model, model_version=result.model, usage=usage)
+    )
 
 
 def _note_loss(call: Call, target: Target, outcome: str, journey: Journey, watched: _Watched) -> None:

@@ -45,7 +45,7 @@ class _Counts:
 
 
 def read_usage(raw: msgspec.Raw) -> Usage:
-    """A `usageMetadata` object as meters; `source` is `none` without one and `estimated` when a count had to be mended.
+    """A `usageMetadata` object as meters; `source` is `none` without one or without any count, `estimated` when one had to be mended.
 
     `promptTokenCount` includes cached tokens and all modalities, `candidatesTokenCount` excludes thoughts, tool-use tokens are
     counted apart. Source: Gemini API reference, UsageMetadata.
@@ -72,7 +72,7 @@ def read_usage(raw: msgspec.Raw) -> Usage:
         "output": counts.get("candidatesTokenCount"),
         "reasoning": counts.get("thoughtsTokenCount"),
     }
-    if not any(meters.values()) and not counts.clean:
+    if not any(meters.values()):
         return Usage(raw=body)
     return Usage(**meters, source="provider" if counts.clean else "estimated", raw=body)
 
