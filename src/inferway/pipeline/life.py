@@ -9,6 +9,7 @@ from msgspec import Struct
 from inferway.access.records import Caller
 from inferway.errors import GatewayError, InternalError
 from inferway.pipeline.account import Account, account_of
+from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Journey, Outcome, prepare
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
@@ -174,7 +175,8 @@ class Pipeline:
             outcome = await self._units.run(
                 call, ride.plan.routes, ride.context, ride.journey, emit if sink else None, ride.checker
             )
-        except GatewayError as error:
+        except GatewayError as refusal:
+            error = naming_who_can(refusal, call, ride.plan, self._routes)
             ride.journey.failed += 1
             if sink is not None and not alone:
                 await sink.failed(index, error_body(error))

@@ -51,6 +51,10 @@ class Routes:
         self._registry = registry
         self._known: dict[tuple[str, str, Operation], Route] = {}
 
+    def serving(self, operation: Operation) -> tuple[str, ...]:
+        """Names of the providers that can serve an operation."""
+        return self._registry.serving(operation)
+
     def get(self, name: str, model: str, operation: Operation) -> Route:
         """The route; raises `BadRequest` for an unknown provider or an operation that it lacks."""
         key = (name, model, operation)
