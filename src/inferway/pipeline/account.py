@@ -13,6 +13,7 @@ class Account(Struct, frozen=True, kw_only=True):
     """All that a request spent; `microusd` is None when some of it has no known price."""
 
     usage: Usage
+    tokens_used: dict[str, int] | None
     microusd: int | None
     price_version: str | None
 
@@ -24,15 +25,15 @@ class Account(Struct, frozen=True, kw_only=True):
     @property
     def tokens(self) -> int:
         """All tokens, in and out."""
-        return (self.usage.tokens_used() or {}).get("total", 0)
+        return self.tokens_used["total"] if self.tokens_used else 0
 
 
 def account_of(spent: Iterable[Spent], pricer: Pricer) -> Account:
     """Sum what every upstream answer of a request used; answers that were thrown away cost money too."""
-    usage, microusd, version = Usage(), 0, None
+    usage, microusd, version = None, 0, None
     priced = True
     for item in spent:
-        usage = usage + item.usage
+        usage = item.usage if usage is None else usage + item.usage
         price = pricer.price(item.provider, item.model, item.usage) or (
             pricer.price(item.provider, item.model_version, item.usage) if item.model_version else None
         )
@@ -41,4 +42,10 @@ def account_of(spent: Iterable[Spent], pricer: Pricer) -> Account:
         else:
             microusd += price.microusd
             version = price.version
-    return Account(usage=usage, microusd=microusd if priced else None, price_version=version)
+    usage = usage or Usage()
+    return Account(
+        usage=usage,
+        tokens_used=usage.tokens_used(),
+        microusd=microusd if priced else None,
+        price_version=version,
+    )

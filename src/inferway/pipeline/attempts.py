@@ -193,8 +193,10 @@ class Attempts:
                 )
             )
         _note_spent(target, result, journey)
-        journey.adaptations.update(dict.fromkeys(prepared.adaptations))
-        journey.warnings.update(dict.fromkeys(result.warnings))
+        if prepared.adaptations:
+            journey.adaptations.update(dict.fromkeys(prepared.adaptations))
+        if result.warnings:
+            journey.warnings.update(dict.fromkeys(result.warnings))
         return result
 
     def _wait_s(self, error: GatewayError, tried: int) -> float | None:

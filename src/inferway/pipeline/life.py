@@ -11,7 +11,7 @@ from inferway.errors import GatewayError, InternalError
 from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
-from inferway.pipeline.attempts import Journey, Outcome, prepare
+from inferway.pipeline.attempts import Emit, Journey, Outcome, prepare
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink
@@ -167,13 +167,10 @@ class Pipeline:
     async def _unit(self, ride: Ride, index: int, call: Call, *, alone: bool) -> Settled:
         sink = ride.sink
 
-        async def emit(route: Route, event: ChatEvent) -> None:
-            if sink is not None:
-                await sink.delta(index, route.target, event)
-
+        emit = None if sink is None else _emitter(sink, index)
         try:
             outcome = await self._units.run(
-                call, ride.plan.routes, ride.context, ride.journey, emit if sink else None, ride.checker
+                call, ride.plan.routes, ride.context, ride.journey, emit, ride.checker
             )
         except GatewayError as refusal:
             error = naming_who_can(refusal, call, ride.plan, self._routes)
@@ -200,7 +197,7 @@ class Pipeline:
             data=data,
             provider=target.provider,
             model=target.model,
-            tokens_used=account.usage.tokens_used(),
+            tokens_used=account.tokens_used,
             latency_ms=round(ride.context.timing.elapsed_ms(), 3),
             cached=False,
             request_id=ride.context.request_id,
@@ -279,6 +276,13 @@ def _status(failed: int, error: BaseException | None) -> tuple[RecordStatus, str
     if isinstance(error, Exception):
         return "error", InternalError.type, None
     return "client_disconnected", None, None
+
+
+def _emitter(sink: Sink, index: int) -> Emit:
+    async def emit(route: Route, event: ChatEvent) -> None:
+        await sink.delta(index, route.target, event)
+
+    return emit
 
 
 def _completion(outcome: Settled) -> Completion:

@@ -105,7 +105,7 @@ class Prices:
             return Price(microusd=0, version="free")
         if usage.source == "none":
             return None
-        own = self._own.get(f"{provider}/{model}".lower())
+        own = self._own.get(f"{provider}/{model}".lower()) if self._own else None
         rates = own or self._table_rates(provider, model, (at or datetime.now(UTC)).date())
         dollars = None if rates is None else cost_usd(usage, rates)
         if dollars is None:
@@ -117,6 +117,8 @@ class Prices:
         found = self._find_model(provider, model)
         if found is None:
             return None
+        if len(found.prices) == 1:
+            return found.prices[0].rates
         holding = [stage for stage in found.prices if stage.start is None or stage.start <= day]
         return (holding[-1] if holding else found.prices[0]).rates
 
