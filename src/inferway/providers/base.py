@@ -208,6 +208,11 @@ class StreamDecoder(Protocol):
     on an error event. `finish` raises `ProviderBadAnswer` unless the provider's terminal event was seen.
     """
 
+    @property
+    def ended(self) -> bool:
+        """Whether the wire's own end marker was seen, behind which nothing counts; False on a wire that has none."""
+        ...
+
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]: ...
 
     def finish(self) -> ChatResult: ...

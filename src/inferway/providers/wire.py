@@ -1,5 +1,7 @@
 """Makes capabilities of a translator, an endpoint, credentials and the transport: all that wire providers share."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from time import perf_counter
@@ -41,6 +43,7 @@ from inferway.types import (
 
 _log = logging.getLogger("inferway.providers")
 _LOGGED_CHARACTERS = 200
+_READ_OFF_S = 0.25
 
 # What reading a stranger's JSON can raise. A body that a translator cannot read is a bad answer, never a defect of ours to the caller.
 UNREADABLE = (
@@ -154,9 +157,11 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
             if answer.status >= 300:
                 raise await self._stream_error(answer, prepared.target, secrets)
             chunks = answer.chunks()
-            while (chunk := await _next(chunks, timing)) is not None:
+            while not body.ended and (chunk := await _next(chunks, timing)) is not None:
                 for event in body.feed(chunk):
                     yield event
+            if body.ended:
+                await _read_off(chunks)
         for item in body.finish(answer):
             yield item
 
@@ -176,6 +181,14 @@ async def _next(chunks: AsyncIterator[bytes], timing: Timing) -> bytes | None:
         timing.upstream_s += perf_counter() - started
 
 
+async def _read_off(chunks: AsyncIterator[bytes]) -> None:
+    """Read the rest of a body whose end marker was seen, so that its connection can be kept; a server that goes on or breaks is left."""
+    with contextlib.suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(_READ_OFF_S):
+            async for _ in chunks:
+                pass
+
+
 class _StreamedBody:
     """The body of a 2xx answer to a streaming request: server-sent events, or one JSON document of a server that ignores `stream`.
 
@@ -191,6 +204,11 @@ class _StreamedBody:
         self._document: list[bytes] = []
         self._started = False
         self._is_document = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the wire's end marker was seen."""
+        return self._decoder.ended
 
     def feed(self, chunk: bytes) -> Iterator[ChatEvent]:
         """What this piece means, event by event: those before a broken one still count."""

@@ -352,3 +352,18 @@ async def test_a_credential_that_no_header_can_hold_is_named_without_being_shown
     with pytest.raises(ProviderAuth) as caught:
         await bearer("acme").headers(Credential(secret=secret))
     assert secret not in caught.value.message
+
+
+async def test_a_stream_ends_with_its_end_marker_even_if_the_server_stays_open() -> None:
+    async def stays(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        await peer.send(b'data: {"text": "all"}\n\nevent: end\ndata: {}\n\n')
+        await peer.gone()
+
+    async with connected(stays) as (chat, upstream):
+        items, error = await asyncio.wait_for(stream(chat), 5)
+        assert error is None
+        assert isinstance(items[-1], ChatResult)
+        assert items[-1].completion.text == "all"
+        await asyncio.wait_for(upstream.hung_up.wait(), 5)

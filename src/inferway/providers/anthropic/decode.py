@@ -135,6 +135,11 @@ class MessageStream:
             "error": self._on_error,
         }
 
+    @property
+    def ended(self) -> bool:
+        """Whether `message_stop` was seen."""
+        return self._complete
+
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What one event means. Raises the error that an `error` event tells."""
         if self._complete:

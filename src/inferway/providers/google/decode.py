@@ -23,6 +23,11 @@ class ChatDecoder:
         self._collector = Collector()
         self._unwrapper = StreamUnwrapper() if asked is not None and asked.wrapped else None
 
+    @property
+    def ended(self) -> bool:
+        """Never: there is no end marker, and the last usage may come behind a finish reason."""
+        return False
+
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What a chunk adds; raises `UpstreamError` for an error in the stream."""
         del name  # The wire has no names.

@@ -171,6 +171,11 @@ class ChatDecoder:
         self._model: object = None
         self._done = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether `[DONE]` was seen."""
+        return self._done
+
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What one event means; raises the provider's error when it is one."""
         if self._done:
