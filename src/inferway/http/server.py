@@ -12,6 +12,7 @@ import uvicorn
 from inferway.errors import OperatorError
 from inferway.http.protocol import BoundedProtocol, Bounds, ServingConfig
 from inferway.http.wire import Receive, Scope, Send
+from inferway.pipeline.life import STOPPING
 from inferway.settings import ServerSettings
 
 _LOOK_EVERY_S = 0.5
@@ -86,7 +87,7 @@ async def serve(
 async def _end(calls: set[asyncio.Task[None]]) -> None:
     """Ends the calls whose time is up; each still settles what it used."""
     for call in calls:
-        call.cancel()
+        call.cancel(STOPPING)
     if calls:
         await asyncio.wait(tuple(calls), timeout=_LAST_WORDS_S)
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from inferway.access.records import Caller
-from inferway.errors import GatewayError, InternalError
+from inferway.errors import GatewayError, InternalError, Unavailable
 from inferway.pipeline.account import Account, account_of
 from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
@@ -23,6 +23,9 @@ from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Me
 from inferway.usage.records import Intent, RecordStatus, UsageRecord, new_record_id
 
 Settled = Outcome | GatewayError
+
+STOPPING = "stopping"
+"""The message of a cancellation that ends a call because the server stops; any other means that the caller left."""
 _COMPLETING = (Operation.CHAT, Operation.VISION)
 
 
@@ -275,6 +278,8 @@ def _status(failed: int, error: BaseException | None) -> tuple[RecordStatus, str
         return "error", error.type, error.code
     if isinstance(error, Exception):
         return "error", InternalError.type, None
+    if error.args == (STOPPING,):
+        return "error", Unavailable.type, STOPPING
     return "client_disconnected", None, None
 
 

@@ -15,6 +15,7 @@ from inferway.errors import (
     ProviderTimeout,
     UpstreamError,
 )
+from inferway.pipeline.life import STOPPING
 from inferway.providers.base import Context, Prepared, Target
 from inferway.types import Adaptation, ChatEvent, ChatResult, Completion, EmbeddingResult, TextDelta, Usage
 from tests.unit.pipeline.kit import Kit, Scripted, row, said, texts, vectors_of
@@ -149,3 +150,22 @@ async def test_a_parameter_that_an_embedding_has_no_place_for_reaches_its_transl
     kit = Kit(row("a", Watching(said("hello"))))
     await kit.infer(parameters={"system": "be brief"})
     assert seen == ["be brief", None]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_that_stops_is_not_taken_for_a_client_that_left(stream: bool) -> None:  # noqa: FBT001
+    begun = asyncio.Event()
+
+    async def never(_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    kit = Kit(row("a", Scripted(never)))
+    prompts = {"prompts": ["one", "two"]}
+    call = asyncio.create_task(kit.infer(Recorder() if stream else None, stream=stream, inputs=prompts))
+    await begun.wait()
+    call.cancel(STOPPING)
+    await asyncio.gather(call, return_exceptions=True)
+    (record,) = kit.ledger.records
+    assert (record.status, record.error_code) == ("error", "stopping")
+    assert record.cost_microusd is None
