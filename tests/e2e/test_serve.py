@@ -1,9 +1,11 @@
 """`inferway serve` from its start to its end."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -153,6 +155,9 @@ def test_a_call_whose_time_is_up_when_it_is_stopped_gets_an_answer(tmp_path: Pat
     assert (status, answer["error"]["code"]) == (503, "stopping")
     assert "event: error" in streamed
     assert '"code":"stopping"' in streamed
+    with contextlib.closing(sqlite3.connect(tmp_path / "inferway.db")) as ledger:
+        ends = ledger.execute("SELECT status, error_code FROM usage").fetchall()
+    assert ends == [("error", "stopping")] * 2
 
 
 def _streamed(served: Served, begun: threading.Event) -> str:

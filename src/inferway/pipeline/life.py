@@ -25,7 +25,7 @@ from inferway.usage.records import Intent, RecordStatus, UsageRecord, new_record
 Settled = Outcome | GatewayError
 
 STOPPING = "stopping"
-"""The message of a cancellation that ends a call because the server stops; any other means that the caller left."""
+"""The message of a cancellation that ends a call because the server stops. One without any message means that the caller left."""
 _COMPLETING = (Operation.CHAT, Operation.VISION)
 
 
@@ -278,7 +278,7 @@ def _status(failed: int, error: BaseException | None) -> tuple[RecordStatus, str
         return "error", error.type, error.code
     if isinstance(error, Exception):
         return "error", InternalError.type, None
-    if error.args == (STOPPING,):
+    if error.args:
         return "error", Unavailable.type, STOPPING
     return "client_disconnected", None, None
 
