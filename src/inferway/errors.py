@@ -34,6 +34,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from inferway.types import Standing
+
 
 class GatewayError(Exception):
     """A failure with a place in the wire contract.
@@ -117,7 +119,9 @@ class InvalidShape(CallerError):
 
 
 class TooManyRequests(CallerError):
-    """Our own limit; `details` has `limit`, `window`, `retry_after_seconds`, …"""
+    """Our own limit; `details` has `limit`, `window`, `retry_after_seconds`, …; `standing` says how the caller stands with it."""
+
+    standing: Standing | None = None
 
     status = 429
     type = "TooManyRequestsError"

@@ -378,3 +378,15 @@ class Deadline:
     def limit(self) -> asyncio.Timeout:
         """An asyncio timeout that ends at this deadline."""
         return asyncio.timeout(self.remaining_s())
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How a caller stands with a limit: `remaining` calls would be let in at once, and all of `limit` from `reset_at` (unix time) on.
+
+    `window_s` is the limit's window in seconds; 0 where calls at once are limited.
+    """
+
+    limit: int
+    remaining: int
+    reset_at: int
+    window_s: int

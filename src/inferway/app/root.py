@@ -9,13 +9,13 @@ from starlette.applications import Starlette
 
 from inferway.access.founding import found_or_recall
 from inferway.access.gate import Gate
+from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
 from inferway.app.rows import build_rows
 from inferway.http.front import Front, pages_app
 from inferway.http.inference import InferenceEndpoint
 from inferway.http.pages import Pages
 from inferway.http.wire import Receive, Scope, Send
-from inferway.limits.admission import OpenAdmission
 from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
 from inferway.pipeline.attempts import Attempts, RetryPolicy
@@ -53,6 +53,7 @@ class Inferway:
         self.directory = SqliteDirectory(self.database)
         self.ledger = SqliteLedger(self.database)
         self.gate = _gate(settings, self.directory)
+        self.limits = CallLimits(settings.limits, settings.data_dir)
         self.transport = HttpTransport(limits=_limits(settings))
         self.media = MediaLoader(_media_policy(settings))
         self.local = LocalModels(settings, engine_socket)
@@ -86,6 +87,7 @@ class Inferway:
             await journal.aclose()
             await self.gate.aclose()
             self.media.close()
+            self.limits.close()
             self.database.close()
 
     def _unstarted(self) -> Front:
@@ -115,7 +117,7 @@ class Inferway:
             registry=self.registry,
             units=Units(Attempts(RetryPolicy(attempts=calls.attempts)), calls.prompt_concurrency),
             media=self.media,
-            admission=OpenAdmission(),
+            admission=self.limits.admission,
             ledger=journal,
             pricer=_prices(self.settings),
         )

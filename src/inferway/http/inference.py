@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from inferway.access.gate import require_permission
 from inferway.access.records import Caller, Permission
-from inferway.errors import GatewayError, InternalError, Unavailable
-from inferway.http.render import encode, envelope, error_headers, json_headers
+from inferway.errors import GatewayError, InternalError, TooManyRequests, Unavailable
+from inferway.http.render import encode, envelope, error_headers, json_headers, standing_headers
 from inferway.http.stream import EventStream
 from inferway.http.wire import (
     ClientLeft,
@@ -22,8 +23,10 @@ from inferway.http.wire import (
 )
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.life import Pipeline
+from inferway.pipeline.ports import Ticket
 from inferway.pipeline.request import InferenceRequest, read_request
 from inferway.providers.base import Timing
+from inferway.types import Standing
 
 _log = logging.getLogger("inferway.http")
 
@@ -52,46 +55,57 @@ class InferenceEndpoint:
         """Answers one request; every failure becomes an envelope."""
         timing = Timing()
         request_id = request_id_of(scope)
+        ticket: Ticket | None = None
         try:
-            caller = await self._admit(scope)
-            request = read_request(await read_body(scope, receive, self._body_max_bytes))
-            if request.stream and not request.dry_run:
-                await self._stream(request, caller, request_id, timing, receive, send)
-                return
-            job = self._pipeline.infer(request, caller, request_id=request_id, timing=timing)
-            answer = await _while_connected(job, receive, _WATCH_AFTER_S)
-            body = encode(answer)
-            await _respond(send, 200, json_headers(body, request_id, timing), body)
+            caller = await self._gate.authenticate(
+                find_header(scope, b"authorization"), find_header(scope, b"x-namespace")
+            )
+            ticket = await self._pipeline.admit(caller)
+            try:
+                await self._serve(_Exchange(scope, receive, send, request_id, timing, caller, ticket))
+            finally:
+                await ticket.release()
         except ClientLeft:
             return
         except GatewayError as error:
-            await respond_error(send, error, request_id, timing)
+            await respond_error(send, error, request_id, timing, _standing(ticket, error))
         except Exception:  # noqa: BLE001 - the outermost layer: nothing else may answer for a defect
             _log.exception("request %s failed", request_id)
-            await respond_error(send, internal_error(request_id), request_id, timing)
+            defect = internal_error(request_id)
+            await respond_error(send, defect, request_id, timing, _standing(ticket, defect))
 
-    async def _admit(self, scope: Scope) -> Caller:
-        caller = await self._gate.authenticate(
-            find_header(scope, b"authorization"), find_header(scope, b"x-namespace")
+    async def _serve(self, exchange: "_Exchange") -> None:
+        require_permission(exchange.caller, Permission.WRITE)
+        require_json(exchange.scope)
+        request = read_request(await read_body(exchange.scope, exchange.receive, self._body_max_bytes))
+        if request.stream and not request.dry_run:
+            await self._stream(request, exchange)
+            return
+        answer = await _while_connected(self._infer(request, exchange), exchange.receive, _WATCH_AFTER_S)
+        body = encode(answer)
+        headers = json_headers(body, exchange.request_id, exchange.timing)
+        headers.extend(standing_headers(exchange.ticket.standing()))
+        await _respond(exchange.send, 200, headers, body)
+
+    def _infer(
+        self, request: InferenceRequest, exchange: "_Exchange", sink: EventStream | None = None
+    ) -> Coroutine[Any, Any, Answer]:
+        return self._pipeline.infer(
+            request,
+            exchange.caller,
+            ticket=exchange.ticket,
+            request_id=exchange.request_id,
+            timing=exchange.timing,
+            sink=sink,
         )
-        require_permission(caller, Permission.WRITE)
-        require_json(scope)
-        return caller
 
-    async def _stream(
-        self,
-        request: InferenceRequest,
-        caller: Caller,
-        request_id: str,
-        timing: Timing,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        stream = EventStream(send, request_id, timing)
+    async def _stream(self, request: InferenceRequest, exchange: "_Exchange") -> None:
+        request_id = exchange.request_id
+        stream = EventStream(exchange.send, request_id, exchange.timing, exchange.ticket.standing)
         heart = asyncio.create_task(stream.beat())
-        job = self._pipeline.infer(request, caller, request_id=request_id, timing=timing, sink=stream)
+        job = self._infer(request, exchange, stream)
         try:
-            answer = await _while_connected(job, receive, 0)
+            answer = await _while_connected(job, exchange.receive, 0)
         except GatewayError as error:
             await _end(heart)
             if not stream.started:
@@ -112,6 +126,25 @@ class InferenceEndpoint:
             heart.cancel()
         await _end(heart)
         await stream.done(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One request that was admitted, and the way back."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    request_id: str
+    timing: Timing
+    caller: Caller
+    ticket: Ticket
+
+
+def _standing(ticket: Ticket | None, error: GatewayError) -> Standing | None:
+    """What a failed call's caller is told about its limit: the one that refused, else the one that let it in."""
+    refused = error.standing if isinstance(error, TooManyRequests) else None
+    return refused or (ticket.standing() if ticket is not None else None)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -174,11 +207,15 @@ def internal_error(request_id: str) -> InternalError:
 
 
 async def respond_error(
-    send: Send, error: GatewayError, request_id: str, timing: Timing | None = None
+    send: Send,
+    error: GatewayError,
+    request_id: str,
+    timing: Timing | None = None,
+    standing: Standing | None = None,
 ) -> None:
     """Send an error in the envelope."""
     body = encode(envelope(error, request_id))
-    headers = [*json_headers(body, request_id, timing), *error_headers(error)]
+    headers = [*json_headers(body, request_id, timing), *error_headers(error), *standing_headers(standing)]
     await _respond(send, error.status, headers, body)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from inferway.errors import GatewayError, UpstreamError
 from inferway.pipeline.answer import error_body
 from inferway.providers.base import Timing
+from inferway.types import Standing
 
 Header = tuple[bytes, bytes]
 
@@ -36,6 +37,15 @@ def json_headers(body: bytes, request_id: str, timing: Timing | None = None) -> 
     if timing is not None:
         headers.append(server_timing(timing))
     return headers
+
+
+def standing_headers(standing: Standing | None) -> Iterable[Header]:
+    """How the caller stands with its limit: how many calls, how many left now, all again when (unix time), in what window (seconds)."""
+    if standing is not None:
+        yield (b"x-ratelimit-limit", b"%d" % standing.limit)
+        yield (b"x-ratelimit-remaining", b"%d" % standing.remaining)
+        yield (b"x-ratelimit-reset", b"%d" % standing.reset_at)
+        yield (b"x-ratelimit-window", b"%d" % standing.window_s)
 
 
 def server_timing(timing: Timing) -> Header:

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from inferway.errors import GatewayError
-from inferway.http.render import Header, encode, envelope, server_timing
+from inferway.http.render import Header, encode, envelope, server_timing, standing_headers
 from inferway.http.wire import Send
 from inferway.pipeline.answer import Answer
 from inferway.providers.base import Target, Timing
-from inferway.types import ChatEvent, ReasoningDelta, TextDelta
+from inferway.types import ChatEvent, ReasoningDelta, Standing, TextDelta
 
 HEARTBEAT_S = 10.0
 """Silence after which a comment is sent, so that nobody between us and the client takes the connection for dead."""
@@ -26,11 +27,18 @@ class EventStream:
     """The sink of one streamed call.
 
     The status is sent with the first event, so that an error before it has a plain status of its own; only a silence of ten seconds
-    sends it earlier, with a comment. `started` says whether it has been sent.
+    sends it earlier, with a comment. `started` says whether it has been sent. `standing` is asked when the headers are written.
     """
 
-    def __init__(self, send: Send, request_id: str, timing: Timing) -> None:
+    def __init__(
+        self,
+        send: Send,
+        request_id: str,
+        timing: Timing,
+        standing: Callable[[], Standing | None] = lambda: None,
+    ) -> None:
         self._send = send
+        self._standing = standing
         self._request_id = request_id
         self._timing = timing
         self._writing = asyncio.Lock()
@@ -94,6 +102,7 @@ class EventStream:
                     *_HEADERS,
                     (b"x-request-id", self._request_id.encode("ascii")),
                     server_timing(self._timing),
+                    *standing_headers(self._standing()),
                 ]
                 await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})

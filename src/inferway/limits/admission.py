@@ -1,20 +1,187 @@
-"""Admission without limits: every caller gets a ticket."""
+"""Admission: every call gets a ticket or is told which limit it would pass."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from inferway.errors import TooManyRequests
+from inferway.limits.bucket import Bucket
+from inferway.limits.table import Refused, Room
+from inferway.limits.terms import Rules, Terms, rules_of
+from inferway.types import Standing
+
+_US = 1_000_000
+_API_NAME = "inference"
+_REMEMBERED_RULES = 1_000
+
+
+class Visit(Protocol):
+    """One call that counts as running until it leaves."""
+
+    def room(self) -> Room | None:
+        """What the key's limits have left now; None when there are none."""
+        ...
+
+    async def take_tokens(self, bucket: Bucket, tokens: int) -> Refused | None:
+        """Reserve tokens, or say that there are too few."""
+        ...
+
+    async def correct_tokens(self, bucket: Bucket, tokens: int) -> None:
+        """Take more tokens, or give some back (below 0)."""
+        ...
+
+    async def leave(self) -> None:
+        """The call has ended."""
+        ...
+
+
+class Counter(Protocol):
+    """Counts calls against rules."""
+
+    async def enter(self, key_id: str, organization_id: str, rules: Rules) -> Visit | Refused: ...
 
 
 class OpenTicket:
     """A ticket that nothing was reserved for."""
 
-    async def release(self, *, tokens: int, cost_microusd: int | None) -> None:
-        """Nothing was taken, so nothing is given back."""
+    @property
+    def counts_tokens(self) -> bool:
+        """Nobody counts."""
+        return False
 
+    def standing(self) -> Standing | None:
+        """There is no limit to stand with."""
+        return None
 
-_TICKET = OpenTicket()
+    async def reserve(self, *, tokens: int) -> None:
+        """Nothing is short."""
+
+    async def settle(self, *, tokens: int) -> None:
+        """Nothing was taken."""
+
+    async def release(self) -> None:
+        """Nothing is given back."""
 
 
 class OpenAdmission:
     """Admits every call that has come through the gate."""
 
-    async def admit(self, *, organization_id: str, namespace_id: str, key_id: str) -> OpenTicket:
+    async def admit(
+        self, *, organization_id: str, namespace_id: str, key_id: str, per_minute: int | None = None
+    ) -> OpenTicket:
         """A ticket, at once."""
-        del organization_id, namespace_id, key_id
-        return _TICKET
+        del organization_id, namespace_id, key_id, per_minute
+        return OpenTicket()
+
+
+class LimitedTicket:
+    """What one call holds: a place among its organization's calls, and tokens until it is known how many it used."""
+
+    def __init__(self, visit: Visit, tokens: Bucket | None, wall_clock: Callable[[], float]) -> None:
+        self._visit = visit
+        self._tokens = tokens
+        self._wall_clock = wall_clock
+        self._reserved = 0
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens must be reserved."""
+        return self._tokens is not None
+
+    def standing(self) -> Standing | None:
+        """How the key stands with its limit at this moment; None without one."""
+        room = self._visit.room()
+        return None if room is None else _standing(room, self._wall_clock())
+
+    async def reserve(self, *, tokens: int) -> None:
+        """Take what the call may use at most; raises `TooManyRequests`."""
+        if self._tokens is None or not tokens:
+            return
+        refused = await self._visit.take_tokens(self._tokens, tokens)
+        if refused is not None:
+            raise _too_many(refused, "tokens", self._wall_clock())
+        self._reserved = tokens
+
+    async def settle(self, *, tokens: int) -> None:
+        """Replace what was reserved by what was used."""
+        if self._tokens is None:
+            return
+        reserved, self._reserved = self._reserved, 0
+        await self._visit.correct_tokens(self._tokens, tokens - reserved)
+
+    async def release(self) -> None:
+        """Give the place back, and all that was reserved and not settled."""
+        if self._reserved:
+            await self.settle(tokens=0)
+        await self._visit.leave()
+
+
+class LimitedAdmission:
+    """Lets calls in as far as their terms go."""
+
+    def __init__(
+        self, counter: Counter, terms: Terms, *, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._counter = counter
+        self._terms = terms
+        self._wall_clock = wall_clock
+        self._rules = rules_of(terms)
+        self._rules_of_keys: dict[int, Rules] = {}
+
+    async def admit(
+        self, *, organization_id: str, namespace_id: str, key_id: str, per_minute: int | None = None
+    ) -> LimitedTicket:
+        """A ticket. `per_minute` is the key's own limit instead of the general one. Raises `TooManyRequests`."""
+        del namespace_id
+        rules = self._rules if per_minute is None else self._own_rules(per_minute)
+        visit = await self._counter.enter(key_id, organization_id, rules)
+        if isinstance(visit, Refused):
+            what = "calls at once" if not visit.window_s else "calls"
+            raise _too_many(visit, what, self._wall_clock())
+        return LimitedTicket(visit, rules.tokens, self._wall_clock)
+
+    def _own_rules(self, per_minute: int) -> Rules:
+        rules = self._rules_of_keys.get(per_minute)
+        if rules is None:
+            if len(self._rules_of_keys) >= _REMEMBERED_RULES:
+                self._rules_of_keys.clear()
+            rules = self._rules_of_keys[per_minute] = rules_of(replace(self._terms, per_minute=per_minute))
+        return rules
+
+
+def _standing(room: Room, now: float) -> Standing:
+    return Standing(
+        limit=room.limit,
+        remaining=room.remaining,
+        reset_at=math.ceil(now + room.full_us / _US),
+        window_s=room.window_s,
+    )
+
+
+_CODES = {"calls": "rate_limited", "calls at once": "too_many_at_once", "tokens": "tokens_limited"}
+_WINDOWS = {0: "", 1: " per second", 60: " per minute"}
+
+
+def _too_many(refused: Refused, what: str, now: float) -> TooManyRequests:
+    wait_s = max(1, math.ceil(refused.wait_us / _US))
+    error = TooManyRequests(
+        f"the limit of {refused.limit} {what}{_WINDOWS[refused.window_s]} is reached; try again in {wait_s} s",
+        code=_CODES[what],
+        details={
+            "limit": refused.limit,
+            "window": refused.window_s,
+            "retry_after": wait_s,
+            "retry_after_seconds": wait_s,
+            "api_name": _API_NAME,
+            "retryable": True,
+        },
+        retry_after_s=wait_s,
+    )
+    full_s = max(refused.full_us, refused.wait_us) / _US
+    error.standing = Standing(
+        limit=refused.limit, remaining=0, reset_at=math.ceil(now + full_s), window_s=refused.window_s
+    )
+    return error

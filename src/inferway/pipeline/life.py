@@ -1,4 +1,4 @@
-"""The one life of a request: plan, admit, load, intend, call, settle, answer; for every operation, streamed or not."""
+"""The one life of a request: admit, plan, load, intend, call, settle, answer; for every operation, streamed or not."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -13,8 +13,9 @@ from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Emit, Journey, Outcome, prepare
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
+from inferway.pipeline.estimate import most_tokens
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
-from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink
+from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink, Ticket
 from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
@@ -43,6 +44,7 @@ class Ride(Struct, frozen=True, kw_only=True):
 
     record_id: str
     caller: Caller
+    ticket: Ticket
     request: InferenceRequest
     plan: Plan
     checker: Checker | None
@@ -75,26 +77,30 @@ class Pipeline:
         self._pricer = parts.pricer
         self._bounds = bounds
 
+    async def admit(self, caller: Caller) -> Ticket:
+        """What every call needs first; raises `TooManyRequests`. Whoever asked for it releases it, whatever happens."""
+        return await self._admission.admit(
+            organization_id=caller.organization_id, namespace_id=caller.namespace_id, key_id=caller.key_id
+        )
+
     async def infer(
         self,
         request: InferenceRequest,
         caller: Caller,
         *,
+        ticket: Ticket,
         request_id: str,
         timing: Timing,
         sink: Sink | None = None,
     ) -> Answer:
-        """Answer a request; the events of a streamed one go to `sink` on the way.
+        """Answer a request; the events of a streamed one go to `sink` on the way. The ticket is released when this ends.
 
         Raises `GatewayError`. When the task is cancelled (the caller left) the upstream is cancelled, and the call is settled with what
         is known.
         """
-        ride = self._set_out(request, caller, request_id, timing, sink)
-        ticket = await self._admission.admit(
-            organization_id=caller.organization_id, namespace_id=caller.namespace_id, key_id=caller.key_id
-        )
         account: Account | None = None
         try:
+            ride = self._set_out(request, caller, ticket, request_id, timing, sink)
             if request.dry_run:
                 return self._rehearsed(ride, make_calls(request, await self._load(ride)))
             await self._ledger.intend(self._intent(ride))
@@ -105,14 +111,15 @@ class Pipeline:
                 raise error
             return self._answer(ride, outcomes, account)
         finally:
-            await ticket.release(
-                tokens=account.tokens if account else 0, cost_microusd=account.microusd if account else 0
-            )
+            if account is not None:
+                await ticket.settle(tokens=account.tokens)
+            await ticket.release()
 
     def _set_out(
         self,
         request: InferenceRequest,
         caller: Caller,
+        ticket: Ticket,
         request_id: str,
         timing: Timing,
         sink: Sink | None,
@@ -126,6 +133,7 @@ class Pipeline:
         return Ride(
             record_id=new_record_id(),
             caller=caller,
+            ticket=ticket,
             request=request,
             plan=plan,
             checker=None if schema is None else Checker(schema),
@@ -156,6 +164,8 @@ class Pipeline:
             calls = make_calls(ride.request, await self._load(ride))
             for route in ride.plan.routes[1:]:
                 prepare(route, calls[0])  # a fallback that cannot take the call is told before it is needed
+            if ride.ticket.counts_tokens:
+                await ride.ticket.reserve(tokens=most_tokens(calls))
             units = [self._unit(ride, index, call, alone=len(calls) == 1) for index, call in enumerate(calls)]
             outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
         except asyncio.CancelledError as left:

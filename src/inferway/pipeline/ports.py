@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inferway.providers.base import Provider, Target
-from inferway.types import ChatEvent, Media, Operation, Usage
+from inferway.types import ChatEvent, Media, Operation, Standing, Usage
 from inferway.usage.prices import Price
 from inferway.usage.records import Intent, UsageRecord
 
@@ -32,15 +32,38 @@ class MediaLoader(Protocol):
 
 
 class Ticket(Protocol):
-    """An admission; it must be released exactly once, with what the call really cost."""
+    """An admission. It must be released before the last byte of the answer leaves; a second time changes nothing."""
 
-    async def release(self, *, tokens: int, cost_microusd: int | None) -> None: ...
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens must be reserved; otherwise nobody needs to estimate them."""
+        ...
+
+    def standing(self) -> Standing | None:
+        """How the key stands with its limit at this moment; None without one."""
+        ...
+
+    async def reserve(self, *, tokens: int) -> None:
+        """Take what the call may use at most; raises `TooManyRequests`."""
+        ...
+
+    async def settle(self, *, tokens: int) -> None:
+        """Replace what was reserved by what was used."""
+        ...
+
+    async def release(self) -> None:
+        """Give back the place among the running calls, and what was reserved and not settled."""
+        ...
 
 
 class Admission(Protocol):
-    """Every path into the pipeline goes through `admit`; it raises `TooManyRequests`, `QuotaExceeded` or `Overloaded`."""
+    """Every path into the pipeline goes through `admit`; it raises `TooManyRequests`."""
 
-    async def admit(self, *, organization_id: str, namespace_id: str, key_id: str) -> Ticket: ...
+    async def admit(
+        self, *, organization_id: str, namespace_id: str, key_id: str, per_minute: int | None = None
+    ) -> Ticket:
+        """A ticket for one call; `per_minute` is the key's own limit instead of the general one, 0 for none."""
+        ...
 
 
 class Ledger(Protocol):

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from inferway.errors import OperatorError
 
 _MIB = 1024 * 1024
+_Count = Annotated[int, Meta(ge=0, le=100_000_000)]
 _Usd = Annotated[float, Meta(ge=0, le=1e6)]
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -296,6 +297,39 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
     ] = 900.0
 
 
+class LimitSettings(Struct, frozen=True, kw_only=True):
+    """`[limits]`: how much a caller may use. What is not set is the tier's; 0 turns a limit off, and its headers with it."""
+
+    tier: Annotated[
+        Literal["free", "pro", "enterprise"],
+        Meta(
+            description=(
+                "Where the limits start: free 60 a minute, 10 a second, 5 at once, burst 20; pro 600, 100, 50, 200; "
+                "enterprise 6,000, 200, 200, 400."
+            )
+        ),
+    ] = "enterprise"
+    per_minute: Annotated[_Count | None, Meta(description="Calls of one key per minute; 0 for no limit.")] = (
+        None
+    )
+    burst: Annotated[
+        _Count | None,
+        Meta(
+            description="Calls of one key that may come at once under the limit per minute; 0 for a minute's worth."
+        ),
+    ] = None
+    per_second: Annotated[_Count | None, Meta(description="Calls of one key per second; 0 for no limit.")] = (
+        None
+    )
+    concurrent: Annotated[
+        _Count | None, Meta(description="Calls of one organization at once; 0 for no limit.")
+    ] = None
+    tokens_per_minute: Annotated[
+        int,
+        Meta(ge=0, le=100_000_000, description="Tokens of one key per minute, in and out; 0 for no limit."),
+    ] = 0
+
+
 class JournalSettings(Struct, frozen=True, kw_only=True):
     """`[journal]`: where usage is written before an answer leaves."""
 
@@ -381,6 +415,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     local: LocalSettings = LocalSettings()
     media: MediaSettings = MediaSettings()
     access: AccessSettings = AccessSettings()
+    limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
     prices: dict[str, PriceSettings] = {}

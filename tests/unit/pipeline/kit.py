@@ -179,7 +179,12 @@ class Kit:
         """Send a body, by default a prompt to provider `a`."""
         fields = {"provider": "a", "model": "m", "inputs": {"prompts": ["hi"]}} | body
         return await self.pipeline.infer(
-            read_request(msgspec.json.encode(fields)), CALLER, request_id="req_1", timing=Timing(), sink=sink
+            read_request(msgspec.json.encode(fields)),
+            CALLER,
+            ticket=await self.pipeline.admit(CALLER),
+            request_id="req_1",
+            timing=Timing(),
+            sink=sink,
         )
 
 

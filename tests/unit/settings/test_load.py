@@ -340,7 +340,8 @@ def test_every_described_variable_is_accepted(tmp_path: Path) -> None:
         if row.env is None:
             continue
         name = row.env.replace("__NAME__", "__OPENAI__")
-        sample = samples.get(row.type) or row.default or row.type.split(" ")[0]
+        unset = "7" if row.type.startswith("integer") else row.type.split(" ")[0]
+        sample = samples.get(row.type) or row.default or unset
         sample = "https://host" if row.name.endswith("url") else sample
         sample = "HOME" if row.name.endswith("_env") else "openai" if row.name.endswith("kind") else sample
         sample = "10.0.0.0/8" if row.name.endswith("networks") else sample

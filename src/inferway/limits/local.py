@@ -1,0 +1,48 @@
+"""Counting calls on this machine, in the table that its processes share."""
+
+from inferway.limits.bucket import Bucket
+from inferway.limits.table import Refused, Room, Table
+from inferway.limits.terms import Rules
+
+
+class LocalVisit:
+    """A call that is counted in a table."""
+
+    __slots__ = ("_cell", "_key_id", "_rules", "_table")
+
+    def __init__(self, table: Table, key_id: str, rules: Rules, cell: int | None) -> None:
+        self._table = table
+        self._key_id = key_id
+        self._rules = rules
+        self._cell = cell
+
+    def room(self) -> Room | None:
+        """What the key's limits have left now."""
+        return self._table.room(self._key_id, self._rules)
+
+    async def take_tokens(self, bucket: Bucket, tokens: int) -> Refused | None:
+        """Reserve tokens, or say that there are too few."""
+        return self._table.take_tokens(self._key_id, bucket, tokens)
+
+    async def correct_tokens(self, bucket: Bucket, tokens: int) -> None:
+        """Take more tokens, or give some back."""
+        self._table.correct_tokens(self._key_id, bucket, tokens)
+
+    async def leave(self) -> None:
+        """The call has ended; a second time changes nothing."""
+        cell, self._cell = self._cell, None
+        self._table.leave(cell)
+
+
+class LocalCounter:
+    """Counts in the machine's table; waits for nothing."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def enter(self, key_id: str, organization_id: str, rules: Rules) -> LocalVisit | Refused:
+        """Let a call in, or say which limit has no room."""
+        held = self._table.enter(key_id, organization_id, rules)
+        if isinstance(held, Refused):
+            return held
+        return LocalVisit(self._table, key_id, rules, held.cell)

@@ -1,0 +1,109 @@
+"""Locks between processes that end with the process that holds them."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PATIENCE_S = 0.002
+"""What is done under the lock takes microseconds; a holder that takes longer was stopped in the middle."""
+
+
+class FileLock:
+    """A lock on an open file. It is tried for `PATIENCE_S` and never waited for longer.
+
+    So a process that is stopped while it holds the lock cannot stop the others: they go on without it, at the risk of counting one call
+    twice or not at all. The kernel frees the lock of a process that ends in whatever way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def acquire(self) -> bool:
+        """Takes the lock; whether it was free in time."""
+        if self._take():
+            return True
+        ends_at = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends_at:
+            time.sleep(0)
+            if self._take():
+                return True
+        return False
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Gives the lock back and forgets the file."""
+        os.close(self._file)
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class NoLock:
+    """For a table that only one process has."""
+
+    def acquire(self) -> bool:
+        """At once."""
+        return True
+
+    def release(self) -> None:
+        """Nothing was taken."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Seats:
+    """Numbered places, each held by one living process through a lock on the place's own file."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder = folder
+        self._count = count
+        self._held: int | None = None
+        self._file: int | None = None
+
+    def take(self) -> int | None:
+        """A free place's number, held until `leave` or the end of this process; None when all are taken."""
+        for number in range(self._count):
+            file = self._try(number)
+            if file is not None:
+                self._held, self._file = number, file
+                return number
+        return None
+
+    def vacate(self, number: int, clear: Callable[[int], None]) -> None:
+        """Calls `clear` for a place that nobody holds, and keeps everybody from taking it meanwhile."""
+        if number == self._held:
+            return
+        file = self._try(number)
+        if file is None:
+            return
+        try:
+            clear(number)
+        finally:
+            os.close(file)
+
+    def leave(self) -> None:
+        """Gives the place back."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+        self._held = self._file = None
+
+    def _try(self, number: int) -> int | None:
+        file = os.open(self._folder / f"seat-{number:02}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return None
+        return file
