@@ -53,7 +53,7 @@ class Inferway:
         self.directory = SqliteDirectory(self.database)
         self.ledger = SqliteLedger(self.database)
         self.gate = _gate(settings, self.directory)
-        self.limits = CallLimits(settings.limits, settings.data_dir)
+        self.limits = CallLimits(settings)
         self.transport = HttpTransport(limits=_limits(settings))
         self.media = MediaLoader(_media_policy(settings))
         self.local = LocalModels(settings, engine_socket)
@@ -87,7 +87,7 @@ class Inferway:
             await journal.aclose()
             await self.gate.aclose()
             self.media.close()
-            self.limits.close()
+            await self.limits.aclose()
             self.database.close()
 
     def _unstarted(self) -> Front:

@@ -159,7 +159,7 @@ class Table:
         now = self._clock_us()
         at = self._key_at(key_id, now) + _NAME_BYTES
         by_minute, since_minute, by_second, since_second = _RATES.unpack_from(self._memory, at)
-        return _room(
+        return room_of(
             minute,
             minute.owed(by_minute, since_minute, now) if minute is not None else 0,
             second,
@@ -176,7 +176,7 @@ class Table:
             owed = bucket.owed(debt, since, now)
             asked = min(tokens, bucket.capacity)
             if bucket.wait_us(owed, asked):
-                return _refused(bucket, owed, asked)
+                return refused_by(bucket, owed, asked)
             _PAIR.pack_into(self._memory, at, _capped(bucket, owed + tokens * bucket.unit), now)
             return None
         finally:
@@ -232,12 +232,12 @@ class Table:
         if minute is not None:
             by_minute = minute.owed(by_minute, since_minute, now)
             if by_minute > minute.brim:
-                refused = _refused(minute, by_minute)
+                refused = refused_by(minute, by_minute)
             by_minute += minute.unit
         if second is not None:
             by_second = second.owed(by_second, since_second, now)
             if by_second > second.brim:
-                refused = _later(refused, _refused(second, by_second))
+                refused = _later(refused, refused_by(second, by_second))
             by_second += second.unit
         if refused is not None:
             return refused
@@ -251,12 +251,12 @@ class Table:
             return Held(cell=None)
         first, cells = self._organization_at(organization_id), self._cells
         if first is None:
-            return Refused(limit=limit, window_s=0, wait_us=_US, full_us=_US)
+            return at_once_refused(limit)
         end = first + cells[self._seats_cell]
         if sum(cells[first:end]) >= limit:
             self._sweep(first, now)
             if sum(cells[first:end]) >= limit:
-                return Refused(limit=limit, window_s=0, wait_us=_US, full_us=_US)
+                return at_once_refused(limit)
         cells[first + self._seat] += 1
         return Held(cell=first + self._seat)
 
@@ -360,7 +360,13 @@ def _map(path: Path, size: int) -> mmap.mmap:
         os.close(file)
 
 
-def _refused(bucket: Bucket, owed: int, units: int = 1) -> Refused:
+def at_once_refused(limit: int) -> Refused:
+    """The refusal of a call beside too many others. Nobody knows when one of them ends: a second is a fair guess."""
+    return Refused(limit=limit, window_s=0, wait_us=_US, full_us=_US)
+
+
+def refused_by(bucket: Bucket, owed: int, units: int = 1) -> Refused:
+    """The refusal of a bucket that has too little for so many units."""
     return Refused(
         limit=bucket.limit,
         window_s=bucket.window_s,
@@ -373,7 +379,7 @@ def _later(one: Refused | None, other: Refused) -> Refused:
     return other if one is None or one.wait_us < other.wait_us else one
 
 
-def _room(minute: Bucket | None, by_minute: int, second: Bucket | None, by_second: int) -> Room | None:
+def room_of(minute: Bucket | None, by_minute: int, second: Bucket | None, by_second: int) -> Room | None:
     """The limit per minute, unless only the one per second is set or has nothing left."""
     if second is not None and (minute is None or by_second > second.brim):
         return _room_of(second, by_second)

@@ -5,7 +5,6 @@ from types import MappingProxyType
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from inferway.limits.bucket import Bucket
 
@@ -55,13 +54,3 @@ def rules_of(terms: Terms) -> Rules:
         each = terms.tokens_per_minute
         tokens = Bucket(limit=each, capacity=each, window_s=60)
     return Rules(minute=minute, second=second, tokens=tokens, concurrent=terms.concurrent)
-
-
-def share_of(terms: Terms, replicas: int) -> Terms:
-    """One replica's part, rounded down; a limit that is set stays one, as 0 would lift it."""
-    parts = {name: _part(getattr(terms, name), replicas) for name in Terms.__struct_fields__}
-    return replace(terms, **parts)
-
-
-def _part(limit: int, replicas: int) -> int:
-    return max(1, limit // replicas) if limit else 0

@@ -328,6 +328,20 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=100_000_000, description="Tokens of one key per minute, in and out; 0 for no limit."),
     ] = 0
+    url: Annotated[
+        Secret | None,
+        Meta(
+            description="A Valkey or Redis server (redis://…, rediss://…, unix://…) on which several machines count together."
+        ),
+    ] = None
+    replicas: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Machines that count there; while it is away each allows this part of a limit.",
+        ),
+    ] = 2
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):

@@ -3,13 +3,12 @@
 import random
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferway.limits.bucket import Bucket
 from inferway.limits.table import Held, Refused, Table
-from inferway.limits.terms import TIERS, Terms, rules_of, share_of
+from inferway.limits.terms import TIERS, Terms, rules_of
 from tests.unit.limits.reference import ExactBucket, admits
 
 
@@ -165,8 +164,3 @@ def test_two_tables_of_one_folder_are_one(tmp_path: Path) -> None:
     other.close()
     assert isinstance(one.enter("k2", "o", rules), Held), "what a process that left had running is over"
     one.close()
-
-
-@pytest.mark.parametrize(("limit", "replicas", "share"), [(10, 3, 3), (1, 4, 1), (0, 4, 0)])
-def test_a_replica_s_share_never_lifts_a_limit(limit: int, replicas: int, share: int) -> None:
-    assert share_of(Terms(per_minute=limit), replicas).per_minute == share
