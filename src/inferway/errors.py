@@ -8,7 +8,7 @@
     │   ├── QuotaExceeded           403  QuotaExceededError
     │   ├── NotFound                404  NotFoundError
     │   ├── InvalidShape            422  ValidationError
-    │   └── TooManyRequests         429  TooManyRequestsError
+    │   └── TooManyRequests         429  TooManyRequestsError  code rate_limited
     ├── UpstreamError                    a provider (or a local engine) failed us
     │   ├── ProviderRefused         400  BadRequestError       code provider_refused
     │   ├── ProviderRateLimited     429  TooManyRequestsError  code provider_rate_limited, retryable
@@ -125,6 +125,7 @@ class TooManyRequests(CallerError):
 
     status = 429
     type = "TooManyRequestsError"
+    default_code = "rate_limited"
 
 
 class UpstreamError(GatewayError):

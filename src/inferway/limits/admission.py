@@ -102,7 +102,7 @@ class LimitedTicket:
             return
         refused = await self._visit.take_tokens(self._tokens, tokens)
         if refused is not None:
-            raise _too_many(refused, "tokens", self._wall_clock())
+            raise _too_many_tokens(refused, self._wall_clock())
         self._reserved = tokens
 
     async def settle(self, *, tokens: int) -> None:
@@ -139,8 +139,7 @@ class LimitedAdmission:
         rules = self._rules if per_minute is None else self._own_rules(per_minute)
         visit = await self._counter.enter(key_id, organization_id, rules)
         if isinstance(visit, Refused):
-            what = "calls at once" if not visit.window_s else "calls"
-            raise _too_many(visit, what, self._wall_clock())
+            raise _too_many_calls(visit, self._wall_clock())
         return LimitedTicket(visit, rules.tokens, self._wall_clock)
 
     def _own_rules(self, per_minute: int) -> Rules:
@@ -161,25 +160,32 @@ def _standing(room: Room, now: float) -> Standing:
     )
 
 
-_CODES = {"calls": "rate_limited", "calls at once": "too_many_at_once", "tokens": "tokens_limited"}
-_WINDOWS = {0: "", 1: " per second", 60: " per minute"}
+def _too_many_calls(refused: Refused, now: float) -> TooManyRequests:
+    if not refused.window_s:
+        message = f"the limit of {refused.limit} calls at once is reached"
+        return _told(TooManyRequests(message, code="too_many_at_once"), refused, now)
+    window = "minute" if refused.window_s == 60 else "second"
+    message = f"the limit of {refused.limit} calls per {window} is reached"
+    return _told(TooManyRequests(message), refused, now)
 
 
-def _too_many(refused: Refused, what: str, now: float) -> TooManyRequests:
+def _too_many_tokens(refused: Refused, now: float) -> TooManyRequests:
+    message = f"the limit of {refused.limit} tokens per minute is reached"
+    return _told(TooManyRequests(message, code="tokens_limited"), refused, now)
+
+
+def _told(error: TooManyRequests, refused: Refused, now: float) -> TooManyRequests:
+    """The error with all that its caller should know."""
     wait_s = max(1, math.ceil(refused.wait_us / _US))
-    error = TooManyRequests(
-        f"the limit of {refused.limit} {what}{_WINDOWS[refused.window_s]} is reached; try again in {wait_s} s",
-        code=_CODES[what],
-        details={
-            "limit": refused.limit,
-            "window": refused.window_s,
-            "retry_after": wait_s,
-            "retry_after_seconds": wait_s,
-            "api_name": _API_NAME,
-            "retryable": True,
-        },
-        retry_after_s=wait_s,
-    )
+    error.retry_after_s = wait_s
+    error.details = {
+        "limit": refused.limit,
+        "window": refused.window_s,
+        "retry_after": wait_s,
+        "retry_after_seconds": wait_s,
+        "api_name": _API_NAME,
+        "retryable": True,
+    }
     full_s = max(refused.full_us, refused.wait_us) / _US
     error.standing = Standing(
         limit=refused.limit, remaining=0, reset_at=math.ceil(now + full_s), window_s=refused.window_s

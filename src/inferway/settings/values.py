@@ -309,20 +309,21 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
             )
         ),
     ] = "enterprise"
-    per_minute: Annotated[_Count | None, Meta(description="Calls of one key per minute; 0 for no limit.")] = (
-        None
-    )
+    per_minute: Annotated[
+        _Count | None, Meta(description="Calls of one key per minute; by default the tier's, 0 for no limit.")
+    ] = None
     burst: Annotated[
         _Count | None,
         Meta(
-            description="Calls of one key that may come at once under the limit per minute; 0 for a minute's worth."
+            description="Calls of one key that may come at once; by default the tier's, 0 for a minute's worth."
         ),
     ] = None
-    per_second: Annotated[_Count | None, Meta(description="Calls of one key per second; 0 for no limit.")] = (
-        None
-    )
+    per_second: Annotated[
+        _Count | None, Meta(description="Calls of one key per second; by default the tier's, 0 for no limit.")
+    ] = None
     concurrent: Annotated[
-        _Count | None, Meta(description="Calls of one organization at once; 0 for no limit.")
+        _Count | None,
+        Meta(description="Calls of one organization at once; by default the tier's, 0 for no limit."),
     ] = None
     tokens_per_minute: Annotated[
         int,
