@@ -39,8 +39,10 @@ class ValkeyServer:
             self._client: Redis = Redis.from_url(
                 url, retry=Retry(NoBackoff(), 0), socket_connect_timeout=timeout_s, protocol=2
             )
-        except ValueError as error:
-            raise OperatorError(f"limits.url: {error}") from None
+        except ValueError:
+            raise OperatorError(
+                "limits.url: expected redis://host:port/0, rediss://… or unix://…; see the settings."
+            ) from None
         self._scripts = {name: self._client.register_script(name) for name in (ENTER, TOKENS)}
         self._timeout_s = timeout_s
         self._breaker = Breaker(clock)

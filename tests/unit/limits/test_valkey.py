@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from inferway.errors import OperatorError
 from inferway.limits.bucket import Bucket
 from inferway.limits.local import LocalCounter
 from inferway.limits.share import PROBE_S, Breaker
@@ -151,6 +152,12 @@ async def test_a_server_that_hangs_costs_five_calls_their_patience(server: Any, 
     assert machine.server._breaker.allows()
     await machine.server.aclose()
     hung.stop()
+
+
+def test_an_address_that_cannot_be_used_is_refused_without_repeating_it() -> None:
+    with pytest.raises(OperatorError) as caught:
+        valkey.ValkeyServer("http://:canary@host:port")
+    assert "canary" not in str(caught.value)
 
 
 def test_the_breaker_opens_after_five_failures_and_probes_within_ten_seconds() -> None:
