@@ -46,7 +46,9 @@ def test_every_answer_says_how_the_key_stands(tmp_path: Path, upstream: Upstream
         assert now + 5 < standing["reset"] < now + 13
         assert gateway.infer(provider="nobody").status == 400
         shapeless = gateway.request("POST", "/v1/inference", b"{}", gateway.headers())
-        assert (shapeless.status, _standing(shapeless.headers)["remaining"]) == (422, 3)
+        assert (shapeless.status, _standing(shapeless.headers)["remaining"]) == (422, 4)
+        assert gateway.request("POST", "/v1/inference", b"{", gateway.headers()).status == 400
+        assert gateway.infer().status == 200
         upstream.answer = lambda _: Reply(b"".join(chunks("a", "b")), headers=EVENT_STREAM)
         streamed = gateway.infer(stream=True)
         assert (streamed.status, _standing(streamed.headers)["remaining"]) == (200, 2)

@@ -17,7 +17,7 @@ class Limits:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._table = Table.open(settings.data_dir / "run" / "limits")
+        self._table = Table.open(settings.data_dir / "limits")
         counter: Counter = LocalCounter(self._table)
         self._server = None
         if settings.limits.url is not None:

@@ -55,29 +55,41 @@ class InferenceEndpoint:
         """Answers one request; every failure becomes an envelope."""
         timing = Timing()
         request_id = request_id_of(scope)
+        caller: Caller | None = None
         ticket: Ticket | None = None
         try:
             caller = await self._gate.authenticate(
                 find_header(scope, b"authorization"), find_header(scope, b"x-namespace")
             )
+            require_permission(caller, Permission.WRITE)
+            require_json(scope)
+            request = read_request(await read_body(scope, receive, self._body_max_bytes))
             ticket = await self._pipeline.admit(caller)
             try:
-                await self._serve(_Exchange(scope, receive, send, request_id, timing, caller, ticket))
+                await self._serve(request, _Exchange(receive, send, request_id, timing, caller, ticket))
             finally:
                 await ticket.release()
         except ClientLeft:
             return
         except GatewayError as error:
-            await respond_error(send, error, request_id, timing, _standing(ticket, error))
+            standing = await self._standing(caller, ticket, error)
+            await respond_error(send, error, request_id, timing, standing)
         except Exception:  # noqa: BLE001 - the outermost layer: nothing else may answer for a defect
             _log.exception("request %s failed", request_id)
             defect = internal_error(request_id)
-            await respond_error(send, defect, request_id, timing, _standing(ticket, defect))
+            await respond_error(send, defect, request_id, timing, ticket.standing() if ticket else None)
 
-    async def _serve(self, exchange: "_Exchange") -> None:
-        require_permission(exchange.caller, Permission.WRITE)
-        require_json(exchange.scope)
-        request = read_request(await read_body(exchange.scope, exchange.receive, self._body_max_bytes))
+    async def _standing(
+        self, caller: Caller | None, ticket: Ticket | None, error: GatewayError
+    ) -> Standing | None:
+        """What a failed call's caller is told about its limit: the one that refused, else the one it stands under."""
+        if isinstance(error, TooManyRequests) and error.standing is not None:
+            return error.standing
+        if ticket is not None:
+            return ticket.standing()
+        return None if caller is None else await self._pipeline.standing(caller)
+
+    async def _serve(self, request: InferenceRequest, exchange: "_Exchange") -> None:
         if request.stream and not request.dry_run:
             await self._stream(request, exchange)
             return
@@ -132,19 +144,12 @@ class InferenceEndpoint:
 class _Exchange:
     """One request that was admitted, and the way back."""
 
-    scope: Scope
     receive: Receive
     send: Send
     request_id: str
     timing: Timing
     caller: Caller
     ticket: Ticket
-
-
-def _standing(ticket: Ticket | None, error: GatewayError) -> Standing | None:
-    """What a failed call's caller is told about its limit: the one that refused, else the one that let it in."""
-    refused = error.standing if isinstance(error, TooManyRequests) else None
-    return refused or (ticket.standing() if ticket is not None else None)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

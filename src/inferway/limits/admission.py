@@ -43,6 +43,8 @@ class Counter(Protocol):
 
     async def enter(self, key_id: str, organization_id: str, rules: Rules) -> Visit | Refused: ...
 
+    async def room(self, key_id: str, organization_id: str, rules: Rules) -> Room | None: ...
+
 
 class OpenTicket:
     """A ticket that nothing was reserved for."""
@@ -75,6 +77,13 @@ class OpenAdmission:
         """A ticket, at once."""
         del organization_id, namespace_id, key_id, per_minute
         return OpenTicket()
+
+    async def standing(
+        self, *, organization_id: str, key_id: str, per_minute: int | None = None
+    ) -> Standing | None:
+        """There is no limit to stand with."""
+        del organization_id, key_id, per_minute
+        return None
 
 
 class LimitedTicket:
@@ -136,13 +145,22 @@ class LimitedAdmission:
     ) -> LimitedTicket:
         """A ticket. `per_minute` is the key's own limit instead of the general one. Raises `TooManyRequests`."""
         del namespace_id
-        rules = self._rules if per_minute is None else self._own_rules(per_minute)
+        rules = self._rules_for(per_minute)
         visit = await self._counter.enter(key_id, organization_id, rules)
         if isinstance(visit, Refused):
             raise _too_many_calls(visit, self._wall_clock())
         return LimitedTicket(visit, rules.tokens, self._wall_clock)
 
-    def _own_rules(self, per_minute: int) -> Rules:
+    async def standing(
+        self, *, organization_id: str, key_id: str, per_minute: int | None = None
+    ) -> Standing | None:
+        """How a key stands with its limit, taking nothing; None without one."""
+        room = await self._counter.room(key_id, organization_id, self._rules_for(per_minute))
+        return None if room is None else _standing(room, self._wall_clock())
+
+    def _rules_for(self, per_minute: int | None) -> Rules:
+        if per_minute is None:
+            return self._rules
         rules = self._rules_of_keys.get(per_minute)
         if rules is None:
             if len(self._rules_of_keys) >= _REMEMBERED_RULES:

@@ -46,3 +46,8 @@ class LocalCounter:
         if isinstance(held, Refused):
             return held
         return LocalVisit(self._table, key_id, rules, held.cell)
+
+    async def room(self, key_id: str, organization_id: str, rules: Rules) -> Room | None:
+        """What a key's limits have left now; None when there are none."""
+        del organization_id
+        return self._table.room(key_id, rules)

@@ -44,6 +44,15 @@ return {1, by_minute, by_second}
 """KEYS: the key's buckets, the organization's running calls. ARGV: limit, unit and brim per minute, the same per second, calls at once,
 lease (µs), name of the call. Answers 1 (in), 0 (too many at once) or -1 (too many), and what is owed per minute and per second."""
 
+ROOM = (
+    _BEGIN
+    + """
+local state = redis.call('HMGET', KEYS[1], 'm', 'ma', 's', 'sa')
+return {owed(state[1], state[2], tonumber(ARGV[1])), owed(state[3], state[4], tonumber(ARGV[2]))}
+"""
+)
+"""KEYS: the key's buckets. ARGV: the limits per minute and per second. Answers what is owed to each; nothing changes."""
+
 TOKENS = (
     _BEGIN
     + """

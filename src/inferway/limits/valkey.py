@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from inferway.errors import OperatorError
 from inferway.limits.admission import Counter, Visit
 from inferway.limits.bucket import Bucket
-from inferway.limits.scripts import ENTER, TOKENS
+from inferway.limits.scripts import ENTER, ROOM, TOKENS
 from inferway.limits.share import Breaker, shared_rules
 from inferway.limits.table import Refused, Room, at_once_refused, refused_by, room_of
 from inferway.limits.terms import Rules
@@ -43,7 +43,7 @@ class ValkeyServer:
             raise OperatorError(
                 "limits.url: expected redis://host:port/0, rediss://… or unix://…; see the settings."
             ) from None
-        self._scripts = {name: self._client.register_script(name) for name in (ENTER, TOKENS)}
+        self._scripts = {name: self._client.register_script(name) for name in (ENTER, ROOM, TOKENS)}
         self._timeout_s = timeout_s
         self._breaker = Breaker(clock)
 
@@ -161,10 +161,7 @@ class ValkeyCounter:
     async def enter(self, key_id: str, organization_id: str, rules: Rules) -> Visit | Refused:
         """Let a call in, or say which limit has no room."""
         # Both names have one hash tag, so that a cluster keeps them on one node.
-        key, running = (
-            f"inferway:{{{organization_id}}}:key:{key_id}",
-            f"inferway:{{{organization_id}}}:running",
-        )
+        key, running = _key(organization_id, key_id), f"inferway:{{{organization_id}}}:running"
         member = next(self._members) if rules.concurrent else None
         arguments = [
             *_numbers(rules.minute),
@@ -188,6 +185,20 @@ class ValkeyCounter:
                 clock_us=self._clock_us,
             )
         return _refused(rules, verdict, by_minute, by_second)
+
+    async def room(self, key_id: str, organization_id: str, rules: Rules) -> Room | None:
+        """What a key's limits have left now; None when there are none."""
+        if rules.minute is None and rules.second is None:
+            return None
+        limits = [bucket.limit if bucket is not None else 0 for bucket in (rules.minute, rules.second)]
+        owed = await self._server.run(ROOM, [_key(organization_id, key_id)], limits)
+        if owed is None:
+            return await self._local.room(key_id, organization_id, shared_rules(rules, self._replicas))
+        return room_of(rules.minute, int(owed[0]), rules.second, int(owed[1]))
+
+
+def _key(organization_id: str, key_id: str) -> str:
+    return f"inferway:{{{organization_id}}}:key:{key_id}"
 
 
 def _refused(rules: Rules, verdict: int, by_minute: int, by_second: int) -> Refused:

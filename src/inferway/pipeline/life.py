@@ -20,7 +20,7 @@ from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
-from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media, Operation
+from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media, Operation, Standing
 from inferway.usage.records import Intent, RecordStatus, UsageRecord, new_record_id
 
 Settled = Outcome | GatewayError
@@ -82,6 +82,10 @@ class Pipeline:
         return await self._admission.admit(
             organization_id=caller.organization_id, namespace_id=caller.namespace_id, key_id=caller.key_id
         )
+
+    async def standing(self, caller: Caller) -> Standing | None:
+        """How a caller that asks for nothing stands with its limit; None without one."""
+        return await self._admission.standing(organization_id=caller.organization_id, key_id=caller.key_id)
 
     async def infer(
         self,

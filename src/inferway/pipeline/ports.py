@@ -65,6 +65,12 @@ class Admission(Protocol):
         """A ticket for one call; `per_minute` is the key's own limit instead of the general one, 0 for none."""
         ...
 
+    async def standing(
+        self, *, organization_id: str, key_id: str, per_minute: int | None = None
+    ) -> Standing | None:
+        """How a key stands with its limit, taking nothing; None without one."""
+        ...
+
 
 class Ledger(Protocol):
     """Records what was begun and how it ended; a call is acknowledged only when `settle` returned.

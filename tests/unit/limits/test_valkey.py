@@ -76,6 +76,9 @@ async def test_standing_is_told_from_the_server_s_count(machines: list[Machine])
     visit = await other.counter.enter("standing", "org_standing", rules)
     room = visit.room()
     assert (room.limit, room.remaining, room.window_s) == (60, 49, 60)
+    asked = await one.counter.room("standing", "org_standing", rules)
+    assert asked is not None
+    assert asked.remaining == 49
 
 
 async def test_calls_at_once_end_on_whichever_machine_they_are(machines: list[Machine]) -> None:
