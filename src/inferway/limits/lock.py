@@ -7,29 +7,34 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE_S = 0.002
-"""What is done under the lock takes microseconds; a holder that takes longer was stopped in the middle."""
+PATIENCE_S = 0.05
+"""What is done under the lock takes microseconds, and a busy machine may set its holder aside for a while; after that it was stopped."""
 
 
 class FileLock:
     """A lock on an open file. It is tried for `PATIENCE_S` and never waited for longer.
 
-    So a process that is stopped while it holds the lock cannot stop the others: they go on without it, at the risk of counting one call
+    Once that was in vain it is only tried, until it is free again. So a process that is stopped while it holds the lock cannot stop the others: they go on without it, at the risk of counting one call
     twice or not at all. The kernel frees the lock of a process that ends in whatever way.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._is_stuck = False
 
     def acquire(self) -> bool:
         """Takes the lock; whether it was free in time."""
         if self._take():
+            self._is_stuck = False
             return True
+        if self._is_stuck:
+            return False
         ends_at = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends_at:
             time.sleep(0)
             if self._take():
                 return True
+        self._is_stuck = True
         return False
 
     def release(self) -> None:

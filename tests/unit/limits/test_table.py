@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferway.limits.bucket import Bucket
@@ -50,6 +50,7 @@ def _rates(terms: Terms) -> dict[str, int]:
     return {"per_minute": terms.per_minute, "burst": terms.burst, "per_second": terms.per_second}
 
 
+@settings(deadline=None)
 @given(
     limit=st.integers(1, 5_000),
     burst=st.integers(1, 500),
@@ -65,6 +66,7 @@ def test_any_limit_agrees_with_exact_fractions(limit: int, burst: int, waits: li
         assert isinstance(table.enter("k", "o", rules), Held) is admits(exact, clock.us)
 
 
+@settings(deadline=None)
 @given(
     limit=st.integers(1, 5_000), burst=st.integers(1, 50), waits=st.lists(st.integers(0, 99_999), max_size=80)
 )
