@@ -14,8 +14,9 @@ PATIENCE_S = 0.05
 class FileLock:
     """A lock on an open file. It is tried for `PATIENCE_S` and never waited for longer.
 
-    Once that was in vain it is only tried, until it is free again. So a process that is stopped while it holds the lock cannot stop the others: they go on without it, at the risk of counting one call
-    twice or not at all. The kernel frees the lock of a process that ends in whatever way.
+    Once that was in vain it is only tried, until it is free again. So a process that is stopped while it holds the lock cannot stop
+    the others: they go on without it, at the risk of counting one call twice or not at all. The kernel frees the lock of a process
+    that ends in whatever way.
     """
 
     def __init__(self, path: Path) -> None:
