@@ -11,7 +11,7 @@ import pytest
 from inferway.access.directory import Directory, Founding
 from inferway.access.founding import new_key
 from inferway.access.records import Namespace, Organization, Permission, User, new_id
-from inferway.errors import BadRequest
+from inferway.errors import Conflict
 from inferway.store.memory.directory import MemoryDirectory
 from inferway.store.sqlite.database import Database
 from inferway.store.sqlite.directory import SqliteDirectory
@@ -79,7 +79,7 @@ async def test_names_are_unique_where_they_must_be(directory: Directory) -> None
         (directory.add_user(user_twin), "user_taken"),
         (directory.add_key(key_twin), "key_name_taken"),
     ):
-        with pytest.raises(BadRequest) as caught:
+        with pytest.raises(Conflict) as caught:
             await add
         assert caught.value.code == code
 
@@ -88,7 +88,7 @@ async def test_a_revoked_keys_name_may_be_used_again(directory: Directory) -> No
     given = founding()
     await directory.found(given)
     revoked = msgspec.structs.replace(given.keys[0], revoked_at=NOW)
-    await directory.replace_key(revoked)
+    await directory.replace_key(revoked, was=given.keys[0])
     assert await directory.find_key(revoked.digest) == revoked
     again, _ = new_key(given.user, "first", Permission.READ, NOW)
     await directory.add_key(again)
@@ -110,7 +110,7 @@ async def test_every_change_and_only_a_change_moves_the_generation(directory: Di
     key, _ = new_key(given.user, "second", Permission.READ, NOW)
     await directory.add_key(key)
     seen.append(await directory.generation())
-    await directory.replace_key(msgspec.structs.replace(key, revoked_at=NOW))
+    await directory.replace_key(msgspec.structs.replace(key, revoked_at=NOW), was=key)
     seen.append(await directory.generation())
     assert seen == sorted(set(seen))
     await directory.find_key(key.digest)

@@ -35,9 +35,11 @@ _STOPPING_HINT_S = 2.0
 
 
 class Authenticates(Protocol):
-    """Turns the Authorization and X-Namespace headers into a caller; raises `GatewayError`."""
+    """Turns the Authorization, X-Namespace and Origin headers into a caller; raises `GatewayError`."""
 
-    async def authenticate(self, authorization: bytes | None, namespace: bytes | None) -> Caller: ...
+    async def authenticate(
+        self, authorization: bytes | None, namespace: bytes | None, origin: bytes | None = None
+    ) -> Caller: ...
 
 
 class InferenceEndpoint:
@@ -72,7 +74,9 @@ class InferenceEndpoint:
 
     async def _admit(self, scope: Scope) -> Caller:
         caller = await self._gate.authenticate(
-            find_header(scope, b"authorization"), find_header(scope, b"x-namespace")
+            find_header(scope, b"authorization"),
+            find_header(scope, b"x-namespace"),
+            find_header(scope, b"origin"),
         )
         require_permission(caller, Permission.WRITE)
         require_json(scope)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from inferway.access.records import LentSecret
 from inferway.providers.base import Provider, Target
 from inferway.types import ChatEvent, Media, Operation, Usage
 from inferway.usage.prices import Price
@@ -41,6 +42,12 @@ class Admission(Protocol):
     """Every path into the pipeline goes through `admit`; it raises `TooManyRequests`, `QuotaExceeded` or `Overloaded`."""
 
     async def admit(self, *, organization_id: str, namespace_id: str, key_id: str) -> Ticket: ...
+
+
+class Lender(Protocol):
+    """Opens the caller's own provider credentials; raises `CredentialUnavailable`."""
+
+    def reveal(self, lent: LentSecret) -> str: ...
 
 
 class Ledger(Protocol):

@@ -294,6 +294,10 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=86_400, description="Seconds a known key goes on working while the database is away."),
     ] = 900.0
+    secrets_key_file: Annotated[
+        str | None,
+        Meta(description="File of the keys that secrets are encrypted under; by default in the data folder."),
+    ] = None
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
