@@ -367,3 +367,13 @@ def test_another_organization_is_invisible(house: Gateway) -> None:
     users = OrganizationUsersApi(client(house, key))
     assert refused(users.get_user_organizations_email, ADMIN) == (404, "user_not_found")
     assert founding.organization.organization_id != AccountApi(client(house)).whoami_me().organization_id
+
+
+def test_a_writer_makes_namespaces_but_sets_no_money(house: Gateway) -> None:
+    headers = house.headers()
+    made = house.request("POST", "/v1/namespaces", b'{"namespace_name":"writers"}', headers)
+    assert made.status == 200
+    for body in (b'{"spend_budget":{"daily_usd":9}}', b'{"llm_credentials":{"openai":"x"}}'):
+        answer = house.request("PATCH", "/v1/namespaces/writers", body, headers)
+        assert (answer.status, answer.json()["error"]["code"]) == (403, "permission_denied")
+    assert house.request("DELETE", "/v1/namespaces/writers", None, headers).status == 403

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
+from inferway.access.gate import require_permission
 from inferway.access.records import Namespace, Permission
 from inferway.access.scopes import permits
 from inferway.errors import Forbidden, InvalidShape, NotFound
@@ -41,18 +42,19 @@ class NamespaceRoutes:
             return Endpoint(method=method, path=path, permission=permission, scope="visible", handler=handler)
 
         return (
-            endpoint("POST", _NAMESPACES, Permission.ADMIN, self.create),
+            endpoint("POST", _NAMESPACES, Permission.WRITE, self.create),
             endpoint("GET", _NAMESPACES, Permission.READ, self.list),
             endpoint("POST", _NAMESPACES + "/list", Permission.READ, self.search),
             endpoint("GET", _NAMESPACE, Permission.READ, self.get),
-            endpoint("PATCH", _NAMESPACE, Permission.ADMIN, self.change),
-            endpoint("PUT", _NAMESPACE, Permission.ADMIN, self.change),
-            endpoint("DELETE", _NAMESPACE, Permission.ADMIN, self.remove),
+            endpoint("PATCH", _NAMESPACE, Permission.WRITE, self.change),
+            endpoint("PUT", _NAMESPACE, Permission.WRITE, self.change),
+            endpoint("DELETE", _NAMESPACE, Permission.DELETE, self.remove),
         )
 
     async def create(self, visit: Visit) -> object:
         """A new namespace."""
         body = await visit.body(_body)
+        _require_admin_for_money(visit, body)
         if not visit.may_see("namespace", body.namespace_name):
             raise Forbidden("This key's scopes leave that out.", code="scope_denied")
         namespace = await self._administration.create_namespace(
@@ -82,6 +84,7 @@ class NamespaceRoutes:
     async def change(self, visit: Visit) -> object:
         """Changes those fields that are given."""
         body = await visit.body(_patch)
+        _require_admin_for_money(visit, body)
         was = await self._namespace(visit)
         changes: dict[str, Any] = {}
         if body.namespace_name is not UNSET:
@@ -132,6 +135,13 @@ class NamespaceRoutes:
         if not permits(visit.holder.key.scopes, "namespace", names, visit.organization_id, str(visit.need)):
             raise Forbidden("This key's scopes leave that name out.", code="scope_denied")
         return name
+
+
+def _require_admin_for_money(visit: Visit, body: NamespaceBody | NamespacePatch) -> None:
+    """What a namespace may spend, and with whose credentials, is an administrator's to say."""
+    none = None if isinstance(body, NamespaceBody) else UNSET
+    if body.spend_budget is not none or body.llm_credentials is not none:
+        require_permission(visit.holder, Permission.ADMIN)
 
 
 def _attributes(was: dict[str, Any], body: NamespaceBody | NamespacePatch) -> dict[str, Any]:
