@@ -16,7 +16,6 @@ from inferway.access.keys import random_text
 from inferway.access.vault import Kek
 from inferway.errors import CredentialUnavailable, OperatorError
 
-FILE_NAME = "secrets.key"
 _KEY_BYTES = 32
 
 

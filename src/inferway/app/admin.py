@@ -11,7 +11,6 @@ from starlette.routing import BaseRoute
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.gate import Gate
-from inferway.access.keyring import FILE_NAME as KEY_FILE
 from inferway.access.keyring import Keyring
 from inferway.access.vault import Vault
 from inferway.errors import BadRequest
@@ -33,7 +32,7 @@ class AdminOffice:
     def __init__(self, settings: Settings, directory: Directory, gate: Gate, registry: Registry) -> None:
         self._directory, self._gate, self._registry = directory, gate, registry
         self.administration = Administration(directory, gate.forget)
-        self.vault = Vault(directory, Keyring(key_file(settings)), gate.forget)
+        self.vault = Vault(directory, Keyring(settings.secrets_key_file), gate.forget)
 
     def endpoints(self, probes: dict[str, Probe]) -> tuple[Endpoint, ...]:
         """Every route, with what it needs."""
@@ -57,12 +56,6 @@ class AdminOffice:
         except BadRequest:
             return None
         return provider.name, host_of(provider)
-
-
-def key_file(settings: Settings) -> Path:
-    """Where the key-encryption keys are."""
-    chosen = settings.access.secrets_key_file
-    return Path(chosen).expanduser() if chosen else settings.data_dir / KEY_FILE
 
 
 class Probes:

@@ -395,3 +395,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     def models_dir(self) -> Path:
         """The folder of the model files."""
         return Path(self.local.models_dir).expanduser() if self.local.models_dir else self.data_dir / "models"
+
+    @property
+    def secrets_key_file(self) -> Path:
+        """The file of the keys that secrets are encrypted under."""
+        chosen = self.access.secrets_key_file
+        return Path(chosen).expanduser() if chosen else self.data_dir / "secrets.key"
