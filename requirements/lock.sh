@@ -15,4 +15,4 @@ lock() {
 
 lock core
 lock product --extra local --constraint requirements/core.txt
-lock test --extra local --extra vertex --constraint requirements/product.txt requirements/test.in
+lock test --extra local --constraint requirements/product.txt requirements/test.in
