@@ -7,6 +7,7 @@
     │   ├── Forbidden               403  ForbiddenError
     │   ├── QuotaExceeded           403  QuotaExceededError
     │   ├── NotFound                404  NotFoundError
+    │   ├── Conflict                409  ConflictError            (administration only)
     │   ├── InvalidShape            422  ValidationError
     │   └── TooManyRequests         429  TooManyRequestsError  code rate_limited
     ├── UpstreamError                    a provider (or a local engine) failed us
@@ -24,6 +25,7 @@
     │   ├── ModelWarming                 code model_warming
     │   ├── Overloaded                   code overloaded
     │   ├── StoreUnavailable             code store_unavailable
+    │   ├── CredentialUnavailable        code credential_unavailable
     │   └── JournalFull                  code journal_full
     └── InternalError               500  InternalServerError
 
@@ -103,6 +105,13 @@ class NotFound(CallerError):
 
     status = 404
     type = "NotFoundError"
+
+
+class Conflict(CallerError):
+    """Something else is in the way, such as a name that is taken; routes of administration only."""
+
+    status = 409
+    type = "ConflictError"
 
 
 class InvalidShape(CallerError):
@@ -235,6 +244,12 @@ class StoreUnavailable(Unavailable):
     """A store that this call needs is away."""
 
     default_code = "store_unavailable"
+
+
+class CredentialUnavailable(Unavailable):
+    """The caller's own provider credential cannot be used; the operator's never takes its place."""
+
+    default_code = "credential_unavailable"
 
 
 class JournalFull(Unavailable):

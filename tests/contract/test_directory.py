@@ -8,10 +8,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inferway.access.directory import Directory, Founding
+from inferway.access.directory import AuditFilter, Directory, Founding
 from inferway.access.founding import new_key
-from inferway.access.records import Namespace, Organization, Permission, User, new_id
-from inferway.errors import BadRequest
+from inferway.access.records import (
+    AuditEvent,
+    Borrowed,
+    Namespace,
+    Organization,
+    Permission,
+    Role,
+    SpendBudget,
+    User,
+    UserStatus,
+    new_id,
+)
+from inferway.access.scopes import Scope
+from inferway.errors import Conflict
 from inferway.store.memory.directory import MemoryDirectory
 from inferway.store.sqlite.database import Database
 from inferway.store.sqlite.directory import SqliteDirectory
@@ -79,7 +91,7 @@ async def test_names_are_unique_where_they_must_be(directory: Directory) -> None
         (directory.add_user(user_twin), "user_taken"),
         (directory.add_key(key_twin), "key_name_taken"),
     ):
-        with pytest.raises(BadRequest) as caught:
+        with pytest.raises(Conflict) as caught:
             await add
         assert caught.value.code == code
 
@@ -88,7 +100,7 @@ async def test_a_revoked_keys_name_may_be_used_again(directory: Directory) -> No
     given = founding()
     await directory.found(given)
     revoked = msgspec.structs.replace(given.keys[0], revoked_at=NOW)
-    await directory.replace_key(revoked)
+    await directory.replace_key(revoked, was=given.keys[0])
     assert await directory.find_key(revoked.digest) == revoked
     again, _ = new_key(given.user, "first", Permission.READ, NOW)
     await directory.add_key(again)
@@ -110,8 +122,109 @@ async def test_every_change_and_only_a_change_moves_the_generation(directory: Di
     key, _ = new_key(given.user, "second", Permission.READ, NOW)
     await directory.add_key(key)
     seen.append(await directory.generation())
-    await directory.replace_key(msgspec.structs.replace(key, revoked_at=NOW))
+    await directory.replace_key(msgspec.structs.replace(key, revoked_at=NOW), was=key)
     seen.append(await directory.generation())
     assert seen == sorted(set(seen))
     await directory.find_key(key.digest)
     assert await directory.generation() == seen[-1]
+
+
+async def test_every_field_of_every_record_comes_back_equal(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    scope = Scope(resource_type="namespace", resource_id="ns_*", operations=("read_data",))
+    key = msgspec.structs.replace(
+        given.keys[0],
+        revoked_by="user_2",
+        created_by="user_1",
+        description="about",
+        granted=(Permission.READ, Permission.WRITE),
+        scopes=(scope,),
+        allowed_origins=("https://a.example",),
+        models=("openai/*",),
+        per_minute=9,
+        spend_budget=SpendBudget(daily_microusd=1, monthly_microusd=2),
+        previous_digest=b"p" * 32,
+        previous_until=NOW,
+    )
+    await directory.replace_key(key, was=given.keys[0])
+    assert await directory.find_key(key.digest) == key
+    assert await directory.find_key(b"p" * 32) == key
+    organization = msgspec.structs.replace(
+        given.organization,
+        updated_at=NOW,
+        metadata={"a": [1, None, "ü"]},
+        credentials={"openai": Borrowed(secret_name="s", host="https://h")},
+        spend_budget=SpendBudget(daily_microusd=3),
+    )
+    await directory.replace_organization(organization, was=given.organization)
+    assert await directory.find_organization(organization.organization_id) == organization
+    user = msgspec.structs.replace(
+        given.user, name="Ann", role=Role.VIEWER, standing=UserStatus.SUSPENDED, metadata={"x": 1}
+    )
+    await directory.replace_user(user, was=given.user)
+    assert await directory.find_user_by_id(user.user_id) == user
+    namespace = msgspec.structs.replace(
+        given.namespace, name="other", description="d", attributes={"payload_indexes": []}
+    )
+    await directory.replace_namespace(namespace, was=given.namespace)
+    assert await directory.list_namespaces(user.organization_id) == (namespace,)
+
+
+async def test_a_change_made_from_an_old_record_is_refused(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    old = given.keys[0]
+    await directory.replace_key(msgspec.structs.replace(old, digest=b"n" * 32), was=old)
+    with pytest.raises(Conflict) as caught:
+        await directory.replace_key(msgspec.structs.replace(old, name="renamed"), was=old)
+    assert caught.value.code == "changed_meanwhile"
+    assert await directory.find_key(old.digest) is None, "an old text must not come back"
+
+
+async def test_last_use_is_noted_beside_other_changes(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    old = given.keys[0]
+    generation = await directory.generation()
+    await directory.touch_keys({old.key_id: NOW + timedelta(hours=1), "key_gone": NOW})
+    await directory.touch_keys({old.key_id: NOW})
+    assert await directory.generation() == generation
+    await directory.replace_key(msgspec.structs.replace(old, name="renamed"), was=old)
+    (stored,) = await directory.list_keys(old.organization_id)
+    assert (stored.name, stored.last_used_at) == ("renamed", NOW + timedelta(hours=1))
+
+
+async def test_a_removed_users_keys_are_gone(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    await directory.remove_user(given.user)
+    assert await directory.find_key(given.keys[0].digest) is None
+    assert await directory.list_users(given.user.organization_id) == ()
+
+
+async def test_audit_events_are_filtered_ordered_and_paged(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    tenant = given.organization.organization_id
+    for number in range(5):
+        event = AuditEvent(
+            audit_id=f"audit_{number}",
+            organization_id=tenant,
+            at=NOW + timedelta(seconds=number),
+            resource_type="user",
+            resource_id=str(number % 2),
+            action="user_created",
+            actor_id="user_1",
+            changes={"n": number},
+        )
+        user = msgspec.structs.replace(given.user, user_id=f"user_{number}", email=f"{number}@b")
+        await directory.add_user(user, event=event)
+    everything, total = await directory.list_events(tenant, AuditFilter(), skip=1, limit=2)
+    assert ([each.changes["n"] for each in everything], total) == ([3, 2], 5)
+    wanted = AuditFilter(resource_id="1", start=NOW + timedelta(seconds=1), end=NOW + timedelta(seconds=3))
+    found, total = await directory.list_events(tenant, wanted, skip=0, limit=9)
+    assert ([each.changes["n"] for each in found], total) == ([1], 1)
+    assert await directory.list_events("org_other", AuditFilter(), skip=0, limit=9) == ((), 0)
+    assert await directory.find_event("org_other", "audit_1") is None
+    assert await directory.find_event(tenant, "audit_1") == found[0]

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,17 @@ FAKE = ("--provider", "fake", "--model", "fake-chat")
 def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "inferway", "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    for verb in ("serve", "call", "key", "namespace", "models", "doctor", "settings"):
+    for verb in (
+        "serve",
+        "call",
+        "key",
+        "namespace",
+        "organization",
+        "secrets",
+        "models",
+        "doctor",
+        "settings",
+    ):
         assert re.search(rf"^  {verb} ", ended.stdout, re.MULTILINE)
     imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
     assert not imported & {
@@ -47,7 +59,9 @@ def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("verb", ["serve", "call", "key", "namespace", "models", "doctor", "settings"])
+@pytest.mark.parametrize(
+    "verb", ["serve", "call", "key", "namespace", "organization", "secrets", "models", "doctor", "settings"]
+)
 def test_every_verb_has_help(verb: str) -> None:
     command = [sys.executable, "-m", "inferway", verb, "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -317,3 +331,38 @@ def test_the_common_options_may_stand_before_the_verb(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
     assert ended.stdout.startswith("default ")
     assert (tmp_path / "inferway.db").exists()
+
+
+def _set_secret(served: Served, name: str) -> int:
+    keys = tomllib.loads((served.data_dir / "credentials.toml").read_text())
+    headers = {"authorization": f"Bearer {keys['admin_key']}", "content-type": "application/json"}
+    body = json.dumps({"secret_name": name, "secret_value": "canary-value"})
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=30)
+    try:
+        connection.request("POST", "/v1/organizations/secrets", body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_the_key_of_secrets_is_rotated_under_a_running_server(served: Served) -> None:
+    assert _set_secret(served, "first") == 200
+    file = served.data_dir / "secrets.key"
+    before = file.read_bytes()
+    assert told(run("secrets", "rotate-key", "--json", data_dir=served.data_dir))["secrets"] == 1
+    assert file.read_bytes() != before
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_bytes().count(b"kek_id") == 1, "the old key is gone"
+    assert _set_secret(served, "second") == 200
+    assert told(run("secrets", "rotate-key", "--json", data_dir=served.data_dir))["secrets"] == 2
+
+
+def test_another_organization_is_made_and_listed(served: Served) -> None:
+    made = told(
+        run(
+            "organization", "create", "Second", "--email", "bob@b.example", "--json", data_dir=served.data_dir
+        )
+    )
+    assert made["key"].startswith("sk_")
+    names = told(run("organization", "list", "--json", data_dir=served.data_dir))["results"]
+    assert {each["organization_name"] for each in names} == {"default", "Second"}

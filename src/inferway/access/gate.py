@@ -11,13 +11,28 @@ from msgspec import Struct
 
 from inferway.access.directory import Directory
 from inferway.access.keys import digest_of, is_well_formed
-from inferway.access.records import ApiKey, Caller, Permission
+from inferway.access.records import (
+    ApiKey,
+    Caller,
+    Credentials,
+    Holder,
+    LentSecret,
+    Namespace,
+    Organization,
+    Permission,
+    Role,
+    User,
+    UserStatus,
+)
+from inferway.access.scopes import allows_origin, permits
 from inferway.errors import BadRequest, Forbidden, NotFound, StoreUnavailable, Unauthorized
 
 MAX_STALENESS_S = 4.0
 """Above this age of what is known, a request waits for the look at the store; changes count within 5 s everywhere."""
 
 _POLL_TIMEOUT_S = 2.0
+_NOTE_USE_EVERY_S = 30.0
+"""How often it is written down which keys were used."""
 _MAX_UNKNOWN = 4096
 _MAX_NAMESPACE_LENGTH = 128
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(sk_[0-9A-Za-z]{36}) *")
@@ -28,6 +43,7 @@ class _Known(Struct, frozen=True, kw_only=True):
 
     caller: Caller
     expires_at: float
+    allowed_origins: tuple[str, ...]
 
 
 class Gate:
@@ -57,21 +73,48 @@ class Gate:
         self._is_away = False
         self._verified_at = self._looked_at = float("-inf")
         self._look: asyncio.Task[None] | None = None
+        self._used: dict[str, float] = {}
+        self._noted_at = self._clock()
 
-    async def authenticate(self, authorization: bytes | None, namespace: bytes | None) -> Caller:
-        """The caller behind an Authorization and an X-Namespace header.
+    async def authenticate(
+        self, authorization: bytes | None, namespace: bytes | None, origin: bytes | None = None
+    ) -> Caller:
+        """The caller behind an Authorization and an X-Namespace header; `origin` is the Origin header, if there was one.
 
         Raises `Unauthorized`, `BadRequest` (code `namespace_required`), `NotFound` for a namespace of another organization or
-        none, and `StoreUnavailable` when an unknown key cannot be looked up.
+        none, `Forbidden` for one that the key's scopes leave out and for an origin that the key does not allow, and
+        `StoreUnavailable` when an unknown key cannot be looked up.
         """
         key = _bearer_key(authorization)
         digest = digest_of(key)
         if self._clock() - self._looked_at >= self._refresh_s:
             await self._look_for_changes()
         known = self._known.get((digest, namespace or b""))
-        if known is not None and known.expires_at > self._wall_clock():
-            return known.caller
-        return await self._verify(key, digest, namespace)
+        if known is None or known.expires_at <= self._wall_clock():
+            known = await self._verify(key, digest, namespace)
+        if known.allowed_origins:
+            _require_origin(known.allowed_origins, origin)
+        self._used[known.caller.key_id] = self._wall_clock()
+        return known.caller
+
+    async def identify(self, authorization: bytes | None, origin: bytes | None = None) -> Holder:
+        """Who administers with this key; always read from the store.
+
+        Raises `Unauthorized`, `Forbidden` for an origin that the key does not allow, and `StoreUnavailable`.
+        """
+        key = _bearer_key(authorization)
+        if self._clock() - self._looked_at >= self._refresh_s:
+            await self._look_for_changes()
+        record = await self._find_key(key, digest_of(key), self._epoch)
+        _require_origin(record.allowed_origins, origin)
+        user, organization = await self._owners(record)
+        self._used[record.key_id] = self._wall_clock()
+        return Holder(key=record, user=user, organization=organization, permission=_allowed(record, user))
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is remembered is as new as it may be, or nothing is remembered."""
+        return not self._known or self._age_s() < MAX_STALENESS_S + self._refresh_s
 
     def forget(self) -> None:
         """Drops everything remembered, so that a change made here counts at once."""
@@ -84,25 +127,47 @@ class Gate:
         if self._look is not None:
             self._look.cancel()
             await asyncio.gather(self._look, return_exceptions=True)
+        if self._used:
+            await self._note_use()
 
-    async def _verify(self, key: bytes, digest: bytes, namespace: bytes | None) -> Caller:
+    async def _verify(self, key: bytes, digest: bytes, namespace: bytes | None) -> _Known:
+        epoch = self._epoch
+        record = await self._find_key(key, digest, epoch)
+        user, organization = await self._owners(record)
+        caller = await self._enter(record, user, organization, namespace)
+        known = _Known(
+            caller=caller, expires_at=_end_of(record, digest), allowed_origins=record.allowed_origins
+        )
+        self._remember(digest, namespace or b"", known, epoch)
+        return known
+
+    async def _find_key(self, key: bytes, digest: bytes, epoch: int) -> ApiKey:
+        """The record of a key that is good now; raises `Unauthorized` and `StoreUnavailable`."""
         if not is_well_formed(key):
             raise Unauthorized(
                 "The API key is malformed: check that it was copied whole.", code="key_malformed"
             )
         if digest in self._unknown:
             raise _unknown_key()
-        epoch = self._epoch
         record = await self._directory.find_key(digest)
-        if record is None or not compare_digest(record.digest, digest):
+        if record is None or not _is_digest_of(digest, record):
             self._remember_unknown(digest, epoch)
             raise _unknown_key()
-        _require_active(record, self._wall_clock())
-        caller = await self._enter(record, namespace)
-        self._remember(digest, namespace or b"", record, caller, epoch)
-        return caller
+        _require_active(record, digest, self._now())
+        return record
 
-    async def _enter(self, record: ApiKey, namespace: bytes | None) -> Caller:
+    async def _owners(self, record: ApiKey) -> tuple[User, Organization]:
+        user = await self._directory.find_user_by_id(record.user_id)
+        organization = await self._directory.find_organization(record.organization_id)
+        if user is None or organization is None:
+            raise _unknown_key()
+        if user.standing is UserStatus.SUSPENDED:
+            raise Unauthorized("The owner of this API key is suspended.", code="user_suspended")
+        return user, organization
+
+    async def _enter(
+        self, record: ApiKey, user: User, organization: Organization, namespace: bytes | None
+    ) -> Caller:
         if not namespace:
             raise BadRequest(
                 "The X-Namespace header is required: the id (ns_…) or the name of a namespace.",
@@ -110,7 +175,13 @@ class Gate:
             )
         reference = namespace[:_MAX_NAMESPACE_LENGTH].decode("utf-8", "replace")
         found = await self._directory.find_namespace(record.organization_id, reference)
-        if found is None or len(namespace) > _MAX_NAMESPACE_LENGTH:
+        if len(namespace) > _MAX_NAMESPACE_LENGTH:
+            found = None
+        names = (reference,) if found is None else (found.namespace_id, found.name)
+        # Asked first, so that a key learns nothing of namespaces that it may not enter.
+        if not permits(record.scopes, "namespace", names, record.organization_id, "infer"):
+            raise Forbidden("This key's scopes leave out that namespace.", code="scope_denied")
+        if found is None:
             raise NotFound(
                 "There is no such namespace in this organization.",
                 code="namespace_not_found",
@@ -122,17 +193,35 @@ class Gate:
             namespace_name=found.name,
             key_id=record.key_id,
             user_id=record.user_id,
-            permission=record.permission,
+            permission=_allowed(record, user),
+            models=record.models,
+            per_minute=record.per_minute,
+            lent=await self._lent(organization, found),
         )
 
-    def _remember(self, digest: bytes, namespace: bytes, key: ApiKey, caller: Caller, epoch: int) -> None:
+    async def _lent(self, organization: Organization, namespace: Namespace) -> tuple[LentSecret, ...]:
+        """The credentials of the organization and, before them, of the namespace; each with its secret as it is stored."""
+        chosen: Credentials = organization.credentials | namespace.credentials
+        return tuple(
+            [
+                LentSecret(
+                    provider=provider,
+                    host=borrowed.host,
+                    sealed=await self._directory.find_secret(
+                        organization.organization_id, borrowed.secret_name
+                    ),
+                )
+                for provider, borrowed in chosen.items()
+            ]
+        )
+
+    def _remember(self, digest: bytes, namespace: bytes, known: _Known, epoch: int) -> None:
         """Keeps a caller, unless what it was read from has changed meanwhile."""
         if epoch != self._epoch:
             return
         if len(self._known) >= self._cached_keys:
             self._known.pop(next(iter(self._known)))
-        expires_at = key.expires_at.timestamp() if key.expires_at else float("inf")
-        self._known[(digest, namespace)] = _Known(caller=caller, expires_at=expires_at)
+        self._known[(digest, namespace)] = known
 
     def _remember_unknown(self, digest: bytes, epoch: int) -> None:
         if epoch != self._epoch:
@@ -169,9 +258,25 @@ class Gate:
             self.forget()
         self._verified_at = started_at
         self._is_away = False
+        if self._used and started_at - self._noted_at >= _NOTE_USE_EVERY_S:
+            self._noted_at = started_at
+            await self._note_use()
+
+    async def _note_use(self) -> None:
+        """Writes down when keys were used; it is tried again later when the store is away."""
+        used, self._used = self._used, {}
+        try:
+            await self._directory.touch_keys(
+                {key_id: datetime.fromtimestamp(at, UTC) for key_id, at in used.items()}
+            )
+        except StoreUnavailable:
+            self._used = used | self._used
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._wall_clock(), UTC)
 
 
-def require_permission(caller: Caller, permission: Permission) -> None:
+def require_permission(caller: Caller | Holder, permission: Permission) -> None:
     """Raises `Forbidden` unless the caller's key has this permission or a higher one."""
     if not caller.permission.includes(permission):
         raise Forbidden(
@@ -194,7 +299,32 @@ def _unknown_key() -> Unauthorized:
     return Unauthorized("The API key is not known here.", code="key_unknown")
 
 
-def _require_active(key: ApiKey, now: float) -> None:
-    status = key.status(datetime.fromtimestamp(now, UTC))
+def _is_digest_of(digest: bytes, key: ApiKey) -> bool:
+    return compare_digest(key.digest, digest) or (
+        key.previous_digest is not None and compare_digest(key.previous_digest, digest)
+    )
+
+
+def _end_of(key: ApiKey, digest: bytes) -> float:
+    """When a key's text stops working, in seconds since the epoch; a text from before a rotation may end sooner."""
+    ends = [key.expires_at, key.previous_until if digest == key.previous_digest else None]
+    return min((end.timestamp() for end in ends if end is not None), default=float("inf"))
+
+
+def _require_active(key: ApiKey, digest: bytes, now: datetime) -> None:
+    status = key.status(now)
     if status != "active":
         raise Unauthorized(f"The API key is {status}.", code=f"key_{status}")
+    if now.timestamp() >= _end_of(key, digest):
+        raise Unauthorized("The API key was rotated: use the new one.", code="key_rotated")
+
+
+def _allowed(key: ApiKey, user: User) -> Permission:
+    """What a key may do: a viewer's keys can only read."""
+    return Permission.READ if user.role is Role.VIEWER else key.permission
+
+
+def _require_origin(allowed: tuple[str, ...], origin: bytes | None) -> None:
+    text = None if origin is None else origin.decode("latin-1")
+    if not allows_origin(allowed, text):
+        raise Forbidden("This key is not allowed from that origin.", code="origin_denied")

@@ -3,11 +3,13 @@
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from inferway.access.keys import random_text
+from inferway.access.scopes import Scope
+from inferway.access.secrets import SealedSecret
 from inferway.errors import BadRequest
 
 
@@ -19,6 +21,11 @@ class Permission(StrEnum):
     DELETE = "delete"
     ADMIN = "admin"
 
+    @classmethod
+    def highest(cls, given: "tuple[Permission, ...]") -> "Permission":
+        """The highest of one or more."""
+        return max(given, key=_RANK.__getitem__)
+
     def includes(self, other: "Permission") -> bool:
         """Whether this level is enough where `other` is asked for."""
         return _RANK[self] >= _RANK[other]
@@ -29,21 +36,72 @@ _RANK = {Permission.READ: 0, Permission.WRITE: 1, Permission.DELETE: 2, Permissi
 KeyStatus = Literal["active", "revoked", "expired"]
 
 
+class SpendBudget(Struct, frozen=True, kw_only=True):
+    """What may be spent in a UTC day and a UTC month, in micro-dollars; None is no cap."""
+
+    daily_microusd: int | None = None
+    monthly_microusd: int | None = None
+
+
+class Borrowed(Struct, frozen=True, kw_only=True):
+    """Which secret is shown to a provider instead of the operator's key, and the only host it may be shown to."""
+
+    secret_name: str
+    host: str | None = None
+
+
+Credentials = dict[str, Borrowed]
+"""The borrowed credentials by the provider's name."""
+
+
 class Organization(Struct, frozen=True, kw_only=True):
-    """A tenant: what it owns is invisible to every other."""
+    """A tenant: what it owns is invisible to every other. `namespace_budget` is the default budget of its namespaces."""
 
     organization_id: str
     name: str
     created_at: datetime
+    updated_at: datetime | None = None
+    logo_url: str | None = None
+    billing_email: str | None = None
+    notifications_email: str | None = None
+    metadata: dict[str, Any] = {}
+    credentials: Credentials = {}
+    spend_budget: SpendBudget = SpendBudget()
+    namespace_budget: SpendBudget = SpendBudget()
 
 
 class Namespace(Struct, frozen=True, kw_only=True):
-    """A part of an organization that calls are made in; its name is unique there."""
+    """A part of an organization that calls are made in; its name is unique there.
+
+    `attributes` are fields of the reference client that other tools read: they are kept and returned, and mean nothing here.
+    """
 
     namespace_id: str
     organization_id: str
     name: str
     created_at: datetime
+    updated_at: datetime | None = None
+    description: str | None = None
+    metadata: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
+    credentials: Credentials = {}
+    spend_budget: SpendBudget = SpendBudget()
+
+
+class Role(StrEnum):
+    """What a user is in the organization; a viewer's keys can only read."""
+
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+
+
+class UserStatus(StrEnum):
+    """Whether a user's keys work: those of a suspended user do not."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    PENDING = "pending"
 
 
 class User(Struct, frozen=True, kw_only=True):
@@ -53,12 +111,20 @@ class User(Struct, frozen=True, kw_only=True):
     organization_id: str
     email: str
     created_at: datetime
+    updated_at: datetime | None = None
+    name: str | None = None
+    avatar_url: str | None = None
+    role: Role = Role.ADMIN
+    standing: UserStatus = UserStatus.ACTIVE
+    metadata: dict[str, Any] = {}
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
     """A key without its text: `digest` is the SHA-256 of it, `prefix` its first ten characters.
 
-    `revoked` is final. `expires_at` None never expires.
+    `revoked` is final, and so is `expired`. `expires_at` None never expires. After a rotation `previous_digest` works until
+    `previous_until`. `granted` are the permissions as they were asked for, `permission` the highest of them. No `scopes`: everything of the
+    organization; no `allowed_origins`: any; no `models`: all (patterns such as `openai/gpt-*`).
     """
 
     key_id: str
@@ -71,6 +137,18 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    revoked_by: str | None = None
+    created_by: str | None = None
+    last_used_at: datetime | None = None
+    description: str = ""
+    granted: tuple[Permission, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    per_minute: int | None = None
+    spend_budget: SpendBudget = SpendBudget()
+    previous_digest: bytes | None = None
+    previous_until: datetime | None = None
 
     def status(self, now: datetime) -> KeyStatus:
         """The key's state at a moment."""
@@ -79,8 +157,36 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
 
 
+class AuditEvent(Struct, frozen=True, kw_only=True):
+    """Who changed what, when, and from where. `changes` never holds a key or a secret's value."""
+
+    audit_id: str
+    organization_id: str
+    at: datetime
+    resource_type: str
+    resource_id: str
+    action: str
+    actor_id: str
+    actor_email: str | None = None
+    actor_key_name: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    changes: dict[str, Any] = {}
+
+
+class LentSecret(Struct, frozen=True, kw_only=True):
+    """A credential that a call uses instead of the operator's. `sealed` None: the secret is gone, and the call cannot be made."""
+
+    provider: str
+    host: str | None
+    sealed: SealedSecret | None
+
+
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who makes a call, and in which namespace."""
+    """Who makes a call, in which namespace, with which of its own credentials, and with which models (none named: all).
+
+    `per_minute` is the key's own limit of calls instead of the general one.
+    """
 
     organization_id: str
     namespace_id: str
@@ -88,9 +194,21 @@ class Caller(Struct, frozen=True, kw_only=True):
     key_id: str
     user_id: str
     permission: Permission
+    models: tuple[str, ...] = ()
+    lent: tuple[LentSecret, ...] = ()
+    per_minute: int | None = None
 
 
-def new_id(kind: Literal["org", "ns", "user", "key"]) -> str:
+class Holder(Struct, frozen=True, kw_only=True):
+    """Who administers: a good key, its owner, and their organization. `permission` is what the two together allow."""
+
+    key: ApiKey
+    user: User
+    organization: Organization
+    permission: Permission
+
+
+def new_id(kind: Literal["org", "ns", "user", "key", "secret", "audit"]) -> str:
     """A new identifier, such as `ns_` and twenty random characters."""
     return f"{kind}_{random_text(20)}"
 

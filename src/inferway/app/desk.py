@@ -1,5 +1,6 @@
 """What the command line does beside serving: keys and namespaces in the store, and the model files."""
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.founding import found_or_recall
+from inferway.access.keyring import Keyring
+from inferway.access.vault import Vault
 from inferway.errors import OperatorError
 from inferway.providers.local.catalogue import LocalModel, load_catalogue
 from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, PullReport, list_models, pull
@@ -20,6 +23,7 @@ from inferway.store.sqlite.directory import SqliteDirectory
 DATABASE_FILE = FILE_NAME
 """The store's file in the data folder."""
 
+_STRAGGLERS_S = 1.0
 _ENGINE_PACKAGES = {
     "minilm": ("numpy", "onnxruntime", "tokenizers"),
     "whisper": ("av", "faster_whisper"),
@@ -50,6 +54,24 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         yield Office(directory, organizations[0].organization_id)
     finally:
         database.close()
+
+
+async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:
+    """Puts every secret under a new key-encryption key: the key's id, and how many there were.
+
+    The old keys stay in the file until all is done, so that a rotation that was cut short is simply begun again. Raises an
+    `OperatorError`, `StoreUnavailable`, and `CredentialUnavailable` when a secret cannot be opened; nothing is lost then.
+    """
+    async with open_office(settings) as office:
+        ring = Keyring(settings.secrets_key_file)
+        vault = Vault(office.directory, ring)
+        new = ring.prepend()
+        count = await vault.rewrap_all(new)
+        # A server may have read the file just before, and store what it sealed a moment later.
+        await asyncio.sleep(_STRAGGLERS_S)
+        count += await vault.rewrap_all(new)
+        ring.keep_only(new)
+        return new.kek_id, count
 
 
 class ModelDesk:

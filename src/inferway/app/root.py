@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from inferway.access.founding import found_or_recall
 from inferway.access.gate import Gate
+from inferway.app.admin import AdminOffice, Probes
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
 from inferway.app.rows import build_rows
@@ -58,6 +59,7 @@ class Inferway:
         self.media = MediaLoader(_media_policy(settings))
         self.local = LocalModels(settings, engine_socket)
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
+        self.office = AdminOffice(settings, self.directory, self.gate, self.registry)
         self._front = self._unstarted()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +75,7 @@ class Inferway:
         drain = Drain(journal, self.ledger, every_s=settings.journal.drain_s)
         draining = asyncio.create_task(drain.run())
         await self.local.start()
-        self._front = self._started(journal)
+        self._front = self._started(journal, draining)
         self.is_ready = True
         try:
             yield
@@ -101,14 +103,21 @@ class Inferway:
         pages = pages_app(Pages(lambda: self.is_ready).routes(), lifespan)
         return Front(inference=pages, pages=pages)
 
-    def _started(self, journal: Journal) -> Front:
+    def _started(self, journal: Journal, draining: "asyncio.Task[None]") -> Front:
         settings = self.settings
         endpoint = InferenceEndpoint(
             gate=self.gate,
             pipeline=self._pipeline(journal),
             body_max_bytes=settings.server.body_max_mb * _MIB,
         )
-        pages = pages_app(Pages(lambda: self.is_ready).routes())
+        probes = Probes(
+            settings,
+            self.database,
+            self.gate,
+            self.registry,
+            lambda: not draining.done() and journal.pending_bytes <= settings.journal.backlog_max_mb * _MIB,
+        )
+        pages = pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all())])
         return Front(inference=endpoint, pages=pages, allowed_hosts=settings.server.allowed_hosts)
 
     def _pipeline(self, journal: Journal) -> Pipeline:
@@ -120,6 +129,7 @@ class Inferway:
             admission=self.limits.admission,
             ledger=journal,
             pricer=_prices(self.settings),
+            lender=self.office.vault,
         )
         bounds = Bounds(
             timeout_s=calls.timeout_s,

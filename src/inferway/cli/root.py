@@ -12,6 +12,8 @@ VERBS = {
     "call": ("inferway.cli.call:call", "Send one inference to a server and print the answer."),
     "key": ("inferway.cli.keys:key", "Create, list and revoke API keys."),
     "namespace": ("inferway.cli.namespaces:namespace", "Create and list namespaces."),
+    "organization": ("inferway.cli.organizations:organization", "Create and list organizations."),
+    "secrets": ("inferway.cli.secrets:secrets", "Rotate the key that secrets are encrypted under."),
     "models": ("inferway.cli.models:models", "List, pull, verify and remove local models."),
     "doctor": ("inferway.cli.doctor:doctor", "Check this installation and say what to do."),
     "settings": ("inferway.cli.table:settings_table", "Print every setting, its default and its meaning."),

@@ -103,20 +103,23 @@ def pages_app(routes: list[BaseRoute], lifespan: Lifespan | None = None) -> Star
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     if error.status_code == 405:
-        answer = _error_response(request, MethodNotAllowed(f"{request.method} is not served here"))
+        answer = respond_gateway_error(request, MethodNotAllowed(f"{request.method} is not served here"))
         answer.headers.update(error.headers or {})
         return answer
     if error.status_code == 404:
-        return _error_response(request, NotFound("there is nothing at this path", code="path_not_found"))
-    return _error_response(request, BadRequest(error.detail))
+        return respond_gateway_error(
+            request, NotFound("there is nothing at this path", code="path_not_found")
+        )
+    return respond_gateway_error(request, BadRequest(error.detail))
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
-    return _error_response(request, error)
+    return respond_gateway_error(request, error)
 
 
-def _error_response(request: Request, error: GatewayError) -> Response:
+def respond_gateway_error(request: Request, error: GatewayError) -> Response:
+    """An error in the envelope, of the routes behind the hot path."""
     request_id = request_id_of(request.scope)
     answer = json_response(envelope(error, request_id), request_id, status=error.status)
     answer.raw_headers.extend(error_headers(error))

@@ -38,9 +38,11 @@ _STOPPING_HINT_S = 2.0
 
 
 class Authenticates(Protocol):
-    """Turns the Authorization and X-Namespace headers into a caller; raises `GatewayError`."""
+    """Turns the Authorization, X-Namespace and Origin headers into a caller; raises `GatewayError`."""
 
-    async def authenticate(self, authorization: bytes | None, namespace: bytes | None) -> Caller: ...
+    async def authenticate(
+        self, authorization: bytes | None, namespace: bytes | None, origin: bytes | None = None
+    ) -> Caller: ...
 
 
 class InferenceEndpoint:
@@ -59,7 +61,9 @@ class InferenceEndpoint:
         ticket: Ticket | None = None
         try:
             caller = await self._gate.authenticate(
-                find_header(scope, b"authorization"), find_header(scope, b"x-namespace")
+                find_header(scope, b"authorization"),
+                find_header(scope, b"x-namespace"),
+                find_header(scope, b"origin"),
             )
             require_permission(caller, Permission.WRITE)
             require_json(scope)

@@ -14,8 +14,9 @@ from inferway.pipeline.answer import Answer, Completions, data_of, error_body, f
 from inferway.pipeline.attempts import Emit, Journey, Outcome, prepare
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
 from inferway.pipeline.estimate import most_tokens
+from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
-from inferway.pipeline.ports import Admission, Ledger, MediaLoader, Pricer, Registry, Sink, Ticket
+from inferway.pipeline.ports import Admission, Ledger, Lender, MediaLoader, Pricer, Registry, Sink, Ticket
 from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
@@ -63,6 +64,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     admission: Admission
     ledger: Ledger
     pricer: Pricer
+    lender: Lender | None = None
 
 
 class Pipeline:
@@ -75,17 +77,23 @@ class Pipeline:
         self._admission = parts.admission
         self._ledger = parts.ledger
         self._pricer = parts.pricer
+        self._lender = parts.lender
         self._bounds = bounds
 
     async def admit(self, caller: Caller) -> Ticket:
         """What every call needs first; raises `TooManyRequests`. Whoever asked for it releases it, whatever happens."""
         return await self._admission.admit(
-            organization_id=caller.organization_id, namespace_id=caller.namespace_id, key_id=caller.key_id
+            organization_id=caller.organization_id,
+            namespace_id=caller.namespace_id,
+            key_id=caller.key_id,
+            per_minute=caller.per_minute,
         )
 
     async def standing(self, caller: Caller) -> Standing | None:
         """How a caller that asks for nothing stands with its limit; None without one."""
-        return await self._admission.standing(organization_id=caller.organization_id, key_id=caller.key_id)
+        return await self._admission.standing(
+            organization_id=caller.organization_id, key_id=caller.key_id, per_minute=caller.per_minute
+        )
 
     async def infer(
         self,
@@ -130,6 +138,8 @@ class Pipeline:
     ) -> Ride:
         bounds = self._bounds
         plan = make_plan(request, self._routes, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
+        require_models(plan, caller)
+        plan = with_own_credentials(plan, caller, self._lender)
         # Elsewhere a schema is a parameter that is dropped and told like any other.
         schema = request.parameters.schema if plan.operation in _COMPLETING else None
         asked_s = request.parameters.timeout_s or bounds.timeout_s

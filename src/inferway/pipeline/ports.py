@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from inferway.access.records import LentSecret
 from inferway.providers.base import Provider, Target
 from inferway.types import ChatEvent, Media, Operation, Standing, Usage
 from inferway.usage.prices import Price
@@ -70,6 +71,12 @@ class Admission(Protocol):
     ) -> Standing | None:
         """How a key stands with its limit, taking nothing; None without one."""
         ...
+
+
+class Lender(Protocol):
+    """Opens the caller's own provider credentials; raises `CredentialUnavailable`."""
+
+    def reveal(self, lent: LentSecret) -> str: ...
 
 
 class Ledger(Protocol):

@@ -1,23 +1,16 @@
 """The body of an inference call: bytes in, one checked value out."""
 
-from itertools import accumulate
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from inferway.errors import BadRequest, InvalidShape
+from inferway.pipeline.body import decode_json, require_bounded
 from inferway.pipeline.inputs import Inputs, read_inputs
 from inferway.pipeline.parameters import read_parameters
 from inferway.pipeline.plain import PlainBody, find_plain
-from inferway.pipeline.shape import shape_error
 from inferway.types import Parameters
-
-MAX_DEPTH = 64
-"""How deep arrays and objects may nest in a body."""
-
-MAX_VALUES = 50_000
-"""How many values a body may hold: what each costs must not add up to a stall for everybody else."""
 
 MAX_FALLBACKS = 8
 
@@ -71,7 +64,7 @@ def read_request(body: bytes) -> InferenceRequest:
     Raises `BadRequest` (400) when the bytes are not JSON, nest deeper than `MAX_DEPTH` or hold more than `MAX_VALUES` values,
     `InvalidShape` (422) when they do not have the contract's shape, `BadRequest` when inputs contradict one another.
     """
-    _require_bounded(body)
+    require_bounded(body)
     plain = find_plain(body)
     return read_any(body) if plain is None else _from_plain(*plain)
 
@@ -94,7 +87,7 @@ def _from_plain(plain: PlainBody, inputs: Inputs, parameters: Parameters) -> Inf
 
 def read_any(body: bytes) -> InferenceRequest:
     """The general reader."""
-    decoded = _decode(body)
+    decoded = decode_json(_decoder, body, _ACCEPTED)
     _require_one_address(decoded)
     if len(decoded.fallbacks) > MAX_FALLBACKS:
         raise BadRequest(f"at most {MAX_FALLBACKS} fallbacks in one call", code="too_many_fallbacks")
@@ -113,71 +106,6 @@ def read_any(body: bytes) -> InferenceRequest:
         fallbacks=decoded.fallbacks,
         dry_run=decoded.dry_run,
     )
-
-
-def _decode(body: bytes) -> Body:
-    try:
-        decoded = _decoder.decode(body)
-        if not body.isascii():
-            body.decode("utf-8")  # values that are read later, or never, must be text all the same
-    except msgspec.ValidationError as error:
-        _require_json(body)
-        raise shape_error(error, ("body",), _ACCEPTED) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
-    except RecursionError:
-        raise _too_deep() from None
-    return decoded
-
-
-def _require_json(body: bytes) -> None:
-    """A body of the wrong shape may also be broken further on; then it is no JSON, and that comes first."""
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
-    except RecursionError:
-        raise _too_deep() from None
-
-
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS = {0x5B: 1, 0x7B: 1, 0x5D: -1, 0x7D: -1}
-
-
-def _require_bounded(body: bytes) -> None:
-    """Refuse deep nesting and very many values before anything is made of them.
-
-    A body of few brackets and commas costs a count. Of broken JSON any verdict is right: all are the caller's 400.
-    """
-    if _count(body, b"[{") <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
-        return
-    bare = _without_strings(body)
-    brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * MAX_VALUES]
-    if max(accumulate(_STEPS[bracket] for bracket in brackets), default=0) > MAX_DEPTH:
-        raise _too_deep()
-    if _count(bare, b"[{,") > MAX_VALUES:
-        raise _too_many_values()
-
-
-def _count(body: bytes, characters: bytes) -> int:
-    return sum(body.count(character) for character in characters)
-
-
-def _without_strings(body: bytes) -> bytes:
-    if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A string is a value or a key, so that there are at most twice as many strings as values.
-    if body.count(b'"') > 4 * MAX_VALUES:
-        raise _too_many_values()
-    return b"".join(body.split(b'"')[::2])
-
-
-def _too_many_values() -> BadRequest:
-    return BadRequest(f"the body holds more than {MAX_VALUES} values", code="too_many_values")
-
-
-def _too_deep() -> BadRequest:
-    return BadRequest(f"the body nests deeper than {MAX_DEPTH} levels", code="too_deep")
 
 
 def _require_one_address(body: Body) -> None:

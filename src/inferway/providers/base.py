@@ -171,6 +171,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     """The known facts of a model by name; a `FactTable.facts`."""
     credential: Credential | None = None
     """The operator's credential; a caller's own takes its place."""
+    address: str | None = None
+    """Where it lives, and so where a credential for it may be sent; None: nowhere but here."""
     pass_media_urls: bool = False
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     closed_models: frozenset[str] | None = None

@@ -295,6 +295,10 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=86_400, description="Seconds a known key goes on working while the database is away."),
     ] = 900.0
+    secrets_key_file: Annotated[
+        str | None,
+        Meta(description="File of the keys that secrets are encrypted under; by default in the data folder."),
+    ] = None
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True):
@@ -441,3 +445,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     def models_dir(self) -> Path:
         """The folder of the model files."""
         return Path(self.local.models_dir).expanduser() if self.local.models_dir else self.data_dir / "models"
+
+    @property
+    def secrets_key_file(self) -> Path:
+        """The file of the keys that secrets are encrypted under."""
+        chosen = self.access.secrets_key_file
+        return Path(chosen).expanduser() if chosen else self.data_dir / "secrets.key"

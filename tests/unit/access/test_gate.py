@@ -189,7 +189,7 @@ async def test_a_change_by_another_process_counts_within_five_seconds() -> None:
     house = House()
     record, key = await house.open()
     await house.enter(key)
-    await house.directory.replace_key(msgspec.structs.replace(record, revoked_at=NOW))
+    await house.directory.replace_key(msgspec.structs.replace(record, revoked_at=NOW), was=record)
     house.clock.now += 4.9
     assert (await refused(house, f"Bearer {key}".encode())).code == "key_revoked"
 
@@ -198,7 +198,7 @@ async def test_under_steady_calls_nobody_waits_and_a_change_is_still_seen() -> N
     house = House()
     record, key = await house.open()
     await house.enter(key)
-    await house.directory.replace_key(msgspec.structs.replace(record, revoked_at=NOW))
+    await house.directory.replace_key(msgspec.structs.replace(record, revoked_at=NOW), was=record)
     outcomes = []
     for _ in range(8):
         house.clock.now += 0.5

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from inferway.errors import BadRequest, CallerError
-from inferway.pipeline.request import MAX_DEPTH, MAX_FALLBACKS, MAX_VALUES, read_request
+from inferway.pipeline.body import MAX_DEPTH, MAX_VALUES
+from inferway.pipeline.request import MAX_FALLBACKS, read_request
 
 HEAD = b'{"provider":"openai","model":"m","inputs":{"prompts":["a"]},'
 MIB = 1_000_000

@@ -72,6 +72,7 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         operations=OPERATIONS,
         facts=load_facts(__package__, facts).facts,
         credential=credential,
+        address=endpoint.base_url,
         pass_media_urls=pass_media_urls,
         options=chosen,
     )

@@ -160,6 +160,7 @@ def build(  # noqa: PLR0913 - one keyword for each setting
         operations=OPERATIONS,
         facts=_with_batches(load_facts(__package__, facts).facts, name, chosen),
         credential=credential or vertex_credential,
+        address=" ".join((base_url or BASE_URL, vertex_base_url or _vertex_url(chosen))),
         pass_media_urls=pass_media_urls,
         options=chosen,
     )

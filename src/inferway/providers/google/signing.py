@@ -1,4 +1,4 @@
-"""Signs for a service account. This module needs the extra inferway[vertex] and is imported when a signature is wanted."""
+"""Signs for a service account; imported when a signature is wanted, as its library is slow to load."""
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization

@@ -211,12 +211,8 @@ def sign_assertion(account: ServiceAccount, audience: str, now: int) -> str:
 
 
 def _sign(private_key: str, message: bytes) -> bytes:
-    try:
-        from inferway.providers.google.signing import sign_rs256  # noqa: PLC0415 - its library is an extra
-    except ImportError:
-        raise ProviderAuth(
-            "Google service accounts need the extra inferway[vertex], which is not installed."
-        ) from None
+    from inferway.providers.google.signing import sign_rs256  # noqa: PLC0415 - few servers ever need its library
+
     try:
         return sign_rs256(private_key, message)
     except ValueError:

@@ -72,6 +72,7 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         operations=_operations(chosen, server),
         facts=_facts(server, facts, own=own).facts,
         credential=credential,
+        address=address,
         pass_media_urls=pass_media_urls,
         options=chosen,
     )

@@ -66,6 +66,18 @@ class Database:
         """
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._run, function, True)
 
+    async def check_reads(self) -> None:
+        """Reads something; raises `StoreUnavailable`."""
+        await self.read(
+            lambda connection: connection.execute("SELECT generation FROM access_state").fetchone()
+        )
+
+    async def check_writes(self) -> None:
+        """Takes the right to write and gives it back; raises `StoreUnavailable`."""
+        await self.write(
+            lambda connection: connection.execute("UPDATE access_state SET generation = generation WHERE 0")
+        )
+
     def close(self) -> None:
         """Waits for what is running and closes every connection."""
         self._writer.shutdown(wait=True)

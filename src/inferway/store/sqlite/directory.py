@@ -1,29 +1,21 @@
-"""Organizations, namespaces, users and keys in SQLite."""
+"""Organizations, namespaces, users, keys, secrets and the audit log in SQLite."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from inferway.access.directory import Founding
-from inferway.access.records import ApiKey, Namespace, Organization, Permission, User
-from inferway.errors import BadRequest
-from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.moments import to_microseconds, to_moment
+from msgspec import Struct
 
-_FIND_KEY = (
-    "SELECT key_id, organization_id, user_id, name, digest, prefix, permission, created_at, expires_at, revoked_at "
-    "FROM api_keys WHERE digest = ?"
-)
-_LIST_KEYS = (
-    "SELECT key_id, organization_id, user_id, name, digest, prefix, permission, created_at, expires_at, revoked_at "
-    "FROM api_keys WHERE organization_id = ? ORDER BY created_at, key_id"
-)
-_INSERT_KEY = (
-    "INSERT INTO api_keys "
-    "(key_id, organization_id, user_id, name, digest, prefix, permission, created_at, expires_at, revoked_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+from inferway.access.directory import AuditFilter, Founding
+from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, User
+from inferway.access.secrets import SealedSecret
+from inferway.errors import Conflict
+from inferway.store.sqlite.database import Database
+from inferway.store.sqlite.moments import to_microseconds
+from inferway.store.sqlite.rows import Table
+
+R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
 
 
@@ -32,10 +24,19 @@ class SqliteDirectory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._organizations = Table(Organization, "organizations", "organization_id")
+        self._namespaces = Table(Namespace, "namespaces", "namespace_id")
+        self._users = Table(User, "users", "user_id")
+        self._keys = Table(ApiKey, "api_keys", "key_id", unwritten=("last_used_at",))
+        self._secrets = Table(SealedSecret, "secrets", "secret_id")
+        self._events = Table(AuditEvent, "audit_events", "audit_id")
 
     async def generation(self) -> int:
         """See `Directory`."""
-        return int((await self._rows("SELECT generation FROM access_state"))[0][0])
+        rows = await self._database.read(
+            lambda connection: connection.execute("SELECT generation FROM access_state").fetchall()
+        )
+        return int(rows[0][0])
 
     async def found(self, founding: Founding) -> bool:
         """See `Directory`."""
@@ -43,105 +44,201 @@ class SqliteDirectory:
         def insert(connection: sqlite3.Connection) -> bool:
             if connection.execute("SELECT 1 FROM organizations LIMIT 1").fetchone():
                 return False
-            organization = founding.organization
-            connection.execute(
-                "INSERT INTO organizations (organization_id, name, created_at) VALUES (?, ?, ?)",
-                (organization.organization_id, organization.name, _microseconds(organization.created_at)),
-            )
-            _insert_namespace(connection, founding.namespace)
-            _insert_user(connection, founding.user)
-            for key in founding.keys:
-                _insert_key(connection, key)
+            self._insert_tenant(connection, founding)
             return True
 
         return await self._change(insert, taken="organization_taken")
 
+    async def add_tenant(self, founding: Founding) -> None:
+        """See `Directory`."""
+        await self._change(
+            lambda connection: self._insert_tenant(connection, founding), taken="organization_taken"
+        )
+
+    def _insert_tenant(self, connection: sqlite3.Connection, founding: Founding) -> None:
+        self._organizations.insert(connection, founding.organization)
+        self._namespaces.insert(connection, founding.namespace)
+        self._users.insert(connection, founding.user)
+        for key in founding.keys:
+            self._keys.insert(connection, key)
+
     async def list_organizations(self) -> tuple[Organization, ...]:
         """See `Directory`."""
-        rows = await self._rows(
-            "SELECT organization_id, name, created_at FROM organizations ORDER BY created_at"
-        )
-        return tuple(
-            Organization(organization_id=row[0], name=row[1], created_at=to_moment(row[2])) for row in rows
-        )
+        return await self._select(self._organizations, "ORDER BY created_at, organization_id")
+
+    async def find_organization(self, organization_id: str) -> Organization | None:
+        """See `Directory`."""
+        return await self._find(self._organizations, "WHERE organization_id = ?", organization_id)
+
+    async def replace_organization(
+        self, organization: Organization, *, was: Organization, event: AuditEvent | None = None
+    ) -> None:
+        """See `Directory`."""
+        await self._replace(self._organizations, organization, was, event, taken="organization_taken")
 
     async def find_key(self, digest: bytes) -> ApiKey | None:
         """See `Directory`."""
-        rows = await self._rows(_FIND_KEY, digest)
-        return _key(rows[0]) if rows else None
+        return await self._find(self._keys, "WHERE digest = ?1 OR previous_digest = ?1", digest)
 
     async def find_user(self, organization_id: str, email: str) -> User | None:
         """See `Directory`."""
-        rows = await self._rows(
-            "SELECT user_id, organization_id, email, created_at FROM users WHERE organization_id = ? AND email = ?",
-            organization_id,
-            email,
+        return await self._find(
+            self._users, "WHERE organization_id = ? AND email = ?", organization_id, email
         )
-        return _user(rows[0]) if rows else None
+
+    async def find_user_by_id(self, user_id: str) -> User | None:
+        """See `Directory`."""
+        return await self._find(self._users, "WHERE user_id = ?", user_id)
+
+    async def list_users(self, organization_id: str) -> tuple[User, ...]:
+        """See `Directory`."""
+        return await self._select(
+            self._users, "WHERE organization_id = ? ORDER BY created_at, user_id", organization_id
+        )
 
     async def find_namespace(self, organization_id: str, reference: str) -> Namespace | None:
         """See `Directory`."""
-        rows = await self._rows(
-            "SELECT namespace_id, organization_id, name, created_at FROM namespaces "
-            "WHERE organization_id = ?1 AND (namespace_id = ?2 OR name = ?2)",
-            organization_id,
-            reference,
-        )
-        return _namespace(rows[0]) if rows else None
+        where = "WHERE organization_id = ?1 AND (namespace_id = ?2 OR name = ?2)"
+        return await self._find(self._namespaces, where, organization_id, reference)
 
     async def list_namespaces(self, organization_id: str) -> tuple[Namespace, ...]:
         """See `Directory`."""
-        rows = await self._rows(
-            "SELECT namespace_id, organization_id, name, created_at FROM namespaces "
-            "WHERE organization_id = ? ORDER BY created_at, namespace_id",
-            organization_id,
-        )
-        return tuple(map(_namespace, rows))
+        where = "WHERE organization_id = ? ORDER BY created_at, namespace_id"
+        return await self._select(self._namespaces, where, organization_id)
 
     async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]:
         """See `Directory`."""
-        rows = await self._rows(_LIST_KEYS, organization_id)
-        return tuple(map(_key, rows))
+        return await self._select(
+            self._keys, "WHERE organization_id = ? ORDER BY created_at, key_id", organization_id
+        )
 
-    async def add_namespace(self, namespace: Namespace) -> None:
+    async def add_namespace(self, namespace: Namespace, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
+        await self._add(self._namespaces, namespace, event, taken="namespace_name_taken")
+
+    async def replace_namespace(
+        self, namespace: Namespace, *, was: Namespace, event: AuditEvent | None = None
+    ) -> None:
+        """See `Directory`."""
+        await self._replace(self._namespaces, namespace, was, event, taken="namespace_name_taken")
+
+    async def remove_namespace(self, namespace: Namespace, *, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._change(lambda connection: self._namespaces.delete(connection, namespace), event=event)
+
+    async def add_user(self, user: User, *, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._add(self._users, user, event, taken="user_taken")
+
+    async def replace_user(self, user: User, *, was: User, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._replace(self._users, user, was, event, taken="user_taken")
+
+    async def remove_user(self, user: User, *, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+
+        def remove(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM api_keys WHERE user_id = ?", (user.user_id,))
+            self._users.delete(connection, user)
+
+        await self._change(remove, event=event)
+
+    async def add_key(self, key: ApiKey, *, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._add(self._keys, key, event, taken="key_name_taken")
+
+    async def replace_key(self, key: ApiKey, *, was: ApiKey, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._replace(self._keys, key, was, event, taken="key_name_taken")
+
+    async def touch_keys(self, used: Mapping[str, datetime]) -> None:
+        """See `Directory`."""
+        rows = [(to_microseconds(moment), key_id) for key_id, moment in used.items()]
+        query = "UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), ?) WHERE key_id = ?"
+        await self._database.write(lambda connection: connection.executemany(query, rows))
+
+    async def find_secret(self, organization_id: str, name: str) -> SealedSecret | None:
+        """See `Directory`."""
+        return await self._find(
+            self._secrets, "WHERE organization_id = ? AND name = ?", organization_id, name
+        )
+
+    async def list_secrets(self, organization_id: str | None) -> tuple[SealedSecret, ...]:
+        """See `Directory`."""
+        where = "WHERE ?1 IS NULL OR organization_id = ?1 ORDER BY name, secret_id"
+        return await self._select(self._secrets, where, organization_id)
+
+    async def add_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._add(self._secrets, secret, event, taken="secret_name_taken")
+
+    async def replace_secrets(
+        self,
+        pairs: Sequence[tuple[SealedSecret, SealedSecret]],
+        *,
+        event: AuditEvent | None = None,
+    ) -> None:
+        """See `Directory`."""
+
+        def replace(connection: sqlite3.Connection) -> None:
+            for was, secret in pairs:
+                self._secrets.replace(connection, secret, was)
+
+        await self._change(replace, event=event)
+
+    async def remove_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None:
+        """See `Directory`."""
+        await self._change(lambda connection: self._secrets.delete(connection, secret), event=event)
+
+    async def list_events(
+        self, organization_id: str, wanted: AuditFilter, *, skip: int, limit: int
+    ) -> tuple[tuple[AuditEvent, ...], int]:
+        """See `Directory`."""
+        where, values = _audit_clause(organization_id, wanted)
+
+        def select(connection: sqlite3.Connection) -> tuple[tuple[AuditEvent, ...], int]:
+            counted = "SELECT count(*) FROM audit_events " + where  # noqa: S608 - a clause of constants
+            total = connection.execute(counted, values).fetchone()[0]
+            order = " ORDER BY at DESC, audit_id DESC LIMIT ? OFFSET ?"
+            return self._events.select(connection, where + order, *values, limit, skip), int(total)
+
+        return await self._database.read(select)
+
+    async def find_event(self, organization_id: str, audit_id: str) -> AuditEvent | None:
+        """See `Directory`."""
+        where = "WHERE organization_id = ? AND audit_id = ?"
+        return await self._find(self._events, where, organization_id, audit_id)
+
+    async def _select(self, table: Table[R], where: str, *values: object) -> tuple[R, ...]:
+        return await self._database.read(lambda connection: table.select(connection, where, *values))
+
+    async def _find(self, table: Table[R], where: str, *values: object) -> R | None:
+        found = await self._select(table, where, *values)
+        return found[0] if found else None
+
+    async def _add(self, table: Table[R], record: R, event: AuditEvent | None, *, taken: str) -> None:
+        await self._change(lambda connection: table.insert(connection, record), event=event, taken=taken)
+
+    async def _replace(
+        self, table: Table[R], record: R, was: R, event: AuditEvent | None, *, taken: str
+    ) -> None:
         await self._change(
-            lambda connection: _insert_namespace(connection, namespace), taken="namespace_name_taken"
+            lambda connection: table.replace(connection, record, was), event=event, taken=taken
         )
 
-    async def add_user(self, user: User) -> None:
-        """See `Directory`."""
-        await self._change(lambda connection: _insert_user(connection, user), taken="user_taken")
-
-    async def add_key(self, key: ApiKey) -> None:
-        """See `Directory`."""
-        await self._change(lambda connection: _insert_key(connection, key), taken="key_name_taken")
-
-    async def replace_key(self, key: ApiKey) -> None:
-        """See `Directory`."""
-        values = (
-            key.name,
-            str(key.permission),
-            _microseconds(key.expires_at),
-            _microseconds(key.revoked_at),
-            key.key_id,
-        )
-        await self._change(
-            lambda connection: connection.execute(
-                "UPDATE api_keys SET name = ?, permission = ?, expires_at = ?, revoked_at = ? WHERE key_id = ?",
-                values,
-            ),
-            taken="key_name_taken",
-        )
-
-    async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._database.read(lambda connection: connection.execute(query, values).fetchall())
-
-    async def _change(self, function: Callable[[sqlite3.Connection], T], *, taken: str) -> T:
+    async def _change(
+        self,
+        function: Callable[[sqlite3.Connection], T],
+        *,
+        event: AuditEvent | None = None,
+        taken: str = "name_taken",
+    ) -> T:
         """Makes a change and counts it in the same transaction, so that no other process can miss it."""
 
         def counted(connection: sqlite3.Connection) -> T:
             answer = function(connection)
+            if event is not None:
+                self._events.insert(connection, event)
             connection.execute("UPDATE access_state SET generation = generation + 1")
             return answer
 
@@ -150,68 +247,20 @@ class SqliteDirectory:
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
                 raise
-            raise BadRequest("That name is taken.", code=taken) from None
+            raise Conflict("That name is taken.", code=taken) from None
 
 
-def _insert_namespace(connection: sqlite3.Connection, namespace: Namespace) -> None:
-    connection.execute(
-        "INSERT INTO namespaces (namespace_id, organization_id, name, created_at) VALUES (?, ?, ?, ?)",
-        (
-            namespace.namespace_id,
-            namespace.organization_id,
-            namespace.name,
-            _microseconds(namespace.created_at),
-        ),
-    )
-
-
-def _insert_user(connection: sqlite3.Connection, user: User) -> None:
-    connection.execute(
-        "INSERT INTO users (user_id, organization_id, email, created_at) VALUES (?, ?, ?, ?)",
-        (user.user_id, user.organization_id, user.email, _microseconds(user.created_at)),
-    )
-
-
-def _insert_key(connection: sqlite3.Connection, key: ApiKey) -> None:
-    connection.execute(
-        _INSERT_KEY,
-        (
-            key.key_id,
-            key.organization_id,
-            key.user_id,
-            key.name,
-            key.digest,
-            key.prefix,
-            str(key.permission),
-            _microseconds(key.created_at),
-            _microseconds(key.expires_at),
-            _microseconds(key.revoked_at),
-        ),
-    )
-
-
-def _key(row: tuple[Any, ...]) -> ApiKey:
-    return ApiKey(
-        key_id=row[0],
-        organization_id=row[1],
-        user_id=row[2],
-        name=row[3],
-        digest=row[4],
-        prefix=row[5],
-        permission=Permission(row[6]),
-        created_at=to_moment(row[7]),
-        expires_at=to_moment(row[8]) if row[8] is not None else None,
-        revoked_at=to_moment(row[9]) if row[9] is not None else None,
-    )
-
-
-def _namespace(row: tuple[Any, ...]) -> Namespace:
-    return Namespace(namespace_id=row[0], organization_id=row[1], name=row[2], created_at=to_moment(row[3]))
-
-
-def _user(row: tuple[Any, ...]) -> User:
-    return User(user_id=row[0], organization_id=row[1], email=row[2], created_at=to_moment(row[3]))
-
-
-def _microseconds(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
+def _audit_clause(organization_id: str, wanted: AuditFilter) -> tuple[str, list[Any]]:
+    """The clause that picks audit events, and its values."""
+    parts, values = ["organization_id = ?"], [organization_id]
+    for field in ("resource_type", "resource_id", "actor_id", "action"):
+        value = getattr(wanted, field)
+        if value is not None:
+            parts.append(f"{field} = ?")
+            values.append(value)
+    bounds: list[Any] = []
+    for sign, moment in ((">=", wanted.start), ("<", wanted.end)):
+        if moment is not None:
+            parts.append(f"at {sign} ?")
+            bounds.append(to_microseconds(moment))
+    return "WHERE " + " AND ".join(parts), [*values, *bounds]

@@ -1,0 +1,187 @@
+"""Secrets at rest: each value under a data key of its own, each data key under the key-encryption key of the ring."""
+
+import os
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
+from msgspec.structs import replace
+
+from inferway.access.administration import Actor, event_of
+from inferway.access.directory import Directory
+from inferway.access.records import LentSecret, new_id
+from inferway.access.secrets import SealedSecret
+from inferway.errors import Conflict, CredentialUnavailable, NotFound
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+_OPENED_MAX = 1024
+
+
+class Kek(Struct, frozen=True, kw_only=True):
+    """A key-encryption key; `secret` is 32 bytes and never appears in a repr."""
+
+    kek_id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Kek(kek_id={self.kek_id!r}, secret='***')"
+
+
+class Ring(Protocol):
+    """Where the key-encryption keys are. Raises `CredentialUnavailable` when they cannot be had."""
+
+    def current(self) -> Kek: ...
+
+    def find(self, kek_id: str) -> Kek | None:
+        """A key by its id; looks again where the keys are kept when it is not known yet."""
+        ...
+
+
+def seal(
+    kek: Kek, secret_id: str, organization_id: str, name: str, value: str, now: datetime
+) -> SealedSecret:
+    """A value sealed for one row: it opens as this secret of this organization and as nothing else."""
+    data_key = AESGCM.generate_key(8 * _KEY_BYTES)
+    row = SealedSecret(
+        secret_id=secret_id,
+        organization_id=organization_id,
+        name=name,
+        kek_id=kek.kek_id,
+        wrapped_key=b"",
+        ciphertext=b"",
+        created_at=now,
+        updated_at=now,
+    )
+    return replace(
+        row,
+        wrapped_key=_encrypt(kek.secret, data_key, _about("data-key", row)),
+        ciphertext=_encrypt(data_key, value.encode("utf-8"), _about("value", row)),
+    )
+
+
+def open_sealed(kek: Kek, sealed: SealedSecret) -> str:
+    """The value of a secret; raises `cryptography.exceptions.InvalidTag` when it was not sealed so."""
+    data_key = _decrypt(kek.secret, sealed.wrapped_key, _about("data-key", sealed))
+    return _decrypt(data_key, sealed.ciphertext, _about("value", sealed)).decode("utf-8")
+
+
+def rewrap(old: Kek, new: Kek, sealed: SealedSecret) -> SealedSecret:
+    """The same secret with its data key under another key; the value itself is not touched."""
+    about = _about("data-key", sealed)
+    data_key = _decrypt(old.secret, sealed.wrapped_key, about)
+    return replace(sealed, kek_id=new.kek_id, wrapped_key=_encrypt(new.secret, data_key, about))
+
+
+def _about(purpose: str, row: SealedSecret) -> bytes:
+    """What is bound in beside the text: lengths first, so that no two rows can have the same."""
+    parts = ("inferway", "1", purpose, row.organization_id, row.secret_id, row.name)
+    return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+
+
+def _encrypt(key: bytes, text: bytes, about: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, text, about)
+
+
+def _decrypt(key: bytes, sealed: bytes, about: bytes) -> bytes:
+    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about)
+
+
+class Vault:
+    """The secrets of all organizations. `on_change` is called after each change."""
+
+    def __init__(self, directory: Directory, ring: Ring, on_change: Any = lambda: None) -> None:
+        self._directory, self._ring, self._on_change = directory, ring, on_change
+        self._opened: dict[SealedSecret, str] = {}
+
+    async def names(self, organization_id: str) -> tuple[str, ...]:
+        """The names of an organization's secrets."""
+        return tuple(secret.name for secret in await self._directory.list_secrets(organization_id))
+
+    async def create(self, organization_id: str, name: str, value: str, by: Actor) -> None:
+        """Stores a value; `Conflict` (`secret_name_taken`) when there is one of that name."""
+        sealed = seal(self._ring.current(), new_id("secret"), organization_id, name, value, datetime.now(UTC))
+        event = event_of(by, organization_id, ("secret", name), "secret_created", {})
+        await self._directory.add_secret(sealed, event=event)
+        self._on_change()
+
+    async def change(self, organization_id: str, name: str, value: str, by: Actor) -> None:
+        """Puts another value in a secret's place; `NotFound` when there is none."""
+        was = await self.require(organization_id, name)
+        sealed = seal(self._ring.current(), was.secret_id, organization_id, name, value, datetime.now(UTC))
+        event = event_of(by, organization_id, ("secret", name), "secret_updated", {})
+        await self._directory.replace_secrets(
+            [(was, replace(sealed, created_at=was.created_at))], event=event
+        )
+        self._on_change()
+
+    async def remove(self, organization_id: str, name: str, by: Actor) -> None:
+        """Removes a secret; calls that a credential sends through it are refused from then on."""
+        was = await self.require(organization_id, name)
+        event = event_of(by, organization_id, ("secret", name), "secret_deleted", {})
+        await self._directory.remove_secret(was, event=event)
+        self._on_change()
+
+    async def require(self, organization_id: str, name: str) -> SealedSecret:
+        """A secret as it is stored; `NotFound` when there is none of that name."""
+        found = await self._directory.find_secret(organization_id, name)
+        if found is None:
+            details = {"resource": "secret", "id": name[:100]}
+            raise NotFound("There is no such secret.", code="secret_not_found", details=details)
+        return found
+
+    async def rewrap_all(self, new: Kek) -> int:
+        """Puts every data key under another key, all at once; how many there were.
+
+        Raises `CredentialUnavailable` when one cannot be opened, and changes nothing then.
+        """
+        for _ in range(5):
+            stored = await self._directory.list_secrets(None)
+            pairs = [(each, self._rewrapped(each, new)) for each in stored if each.kek_id != new.kek_id]
+            try:
+                await self._directory.replace_secrets(pairs)
+            except Conflict:
+                continue
+            self._on_change()
+            if all(each.kek_id == new.kek_id for each in await self._directory.list_secrets(None)):
+                return len(pairs)
+        raise CredentialUnavailable("Secrets are being changed all the time; try again.", retry_after_s=5)
+
+    def _rewrapped(self, sealed: SealedSecret, new: Kek) -> SealedSecret:
+        old = self._ring.find(sealed.kek_id)
+        try:
+            if old is not None:
+                return rewrap(old, new, sealed)
+        except (InvalidTag, ValueError):
+            pass
+        raise CredentialUnavailable(
+            f"The secret {sealed.secret_id} cannot be decrypted with the keys that are there."
+        )
+
+    def reveal(self, lent: LentSecret) -> str:
+        """The value of a credential that a call uses; `CredentialUnavailable` when it is gone or cannot be decrypted."""
+        sealed = lent.sealed
+        if sealed is None:
+            raise _unavailable(lent.provider)
+        value = self._opened.get(sealed)
+        if value is None:
+            kek = self._ring.find(sealed.kek_id)
+            try:
+                if kek is None:
+                    raise _unavailable(lent.provider)
+                value = open_sealed(kek, sealed)
+            except (InvalidTag, ValueError):
+                raise _unavailable(lent.provider) from None
+            if len(self._opened) >= _OPENED_MAX:
+                self._opened.clear()
+            self._opened[sealed] = value
+        return value
+
+
+def _unavailable(provider: str) -> CredentialUnavailable:
+    return CredentialUnavailable(
+        f"Your own credential for {provider} cannot be used: set its secret again.", retry_after_s=30
+    )

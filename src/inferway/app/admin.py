@@ -1,0 +1,117 @@
+"""The administration of one worker: its routes, and the looks at whether every part is well."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from inferway.access.administration import Administration
+from inferway.access.directory import Directory
+from inferway.access.gate import Gate
+from inferway.access.keyring import Keyring
+from inferway.access.vault import Vault
+from inferway.errors import BadRequest
+from inferway.http.admin.endpoint import Endpoint
+from inferway.http.admin.health import Probe
+from inferway.http.admin.table import AdminParts, endpoints_of
+from inferway.pipeline.lending import host_of
+from inferway.providers.registry import Registry
+from inferway.settings import Settings
+from inferway.store.sqlite.database import Database
+
+_FREE_BYTES = 64 * 1024 * 1024
+_PER_MINUTE = 6000
+
+
+class AdminOffice:
+    """The administration of one worker."""
+
+    def __init__(self, settings: Settings, directory: Directory, gate: Gate, registry: Registry) -> None:
+        self._directory, self._gate, self._registry = directory, gate, registry
+        self.administration = Administration(directory, gate.forget)
+        self.vault = Vault(directory, Keyring(settings.secrets_key_file), gate.forget)
+
+    def endpoints(self, probes: dict[str, Probe]) -> tuple[Endpoint, ...]:
+        """Every route, with what it needs."""
+        parts = AdminParts(
+            directory=self._directory,
+            administration=self.administration,
+            vault=self.vault,
+            find_host=self._find_host,
+            probes=probes,
+            per_minute=_PER_MINUTE,
+        )
+        return endpoints_of(parts)
+
+    def routes(self, probes: dict[str, Probe]) -> list[BaseRoute]:
+        """The routes, for the application."""
+        return [endpoint.route(self._gate) for endpoint in self.endpoints(probes)]
+
+    def _find_host(self, name: str) -> tuple[str, str | None] | None:
+        try:
+            provider = self._registry.get(name)
+        except BadRequest:
+            return None
+        return provider.name, host_of(provider)
+
+
+class Probes:
+    """Looks at the parts of one worker that play the roles of the deep health check.
+
+    `cache`: what the gate remembers of keys is fresh. `metadata`: the database answers. `vector_store`: the database takes writes, where
+    vectors are to be kept. `object_storage`: the data folder can be written and has room. `task_queue`: usage moves from the journal to the
+    database, and its backlog is within bounds. `inference`: at least one provider can be called: it has a credential or is in this process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        gate: Gate,
+        registry: Registry,
+        queue: Callable[[], bool],
+    ) -> None:
+        self._settings, self._database, self._gate = settings, database, gate
+        self._registry, self._queue = registry, queue
+
+    def all(self) -> dict[str, Probe]:
+        """A probe for each role."""
+        return {
+            "cache": self._cache,
+            "metadata": self._metadata,
+            "vector_store": self._vectors,
+            "object_storage": self._objects,
+            "task_queue": self._tasks,
+            "inference": self._inference,
+        }
+
+    async def _cache(self) -> str | None:
+        return None if self._gate.is_fresh else "what is remembered of keys is too old"
+
+    async def _metadata(self) -> str | None:
+        await self._database.check_reads()
+        return None
+
+    async def _vectors(self) -> str | None:
+        await self._database.check_writes()
+        return None
+
+    async def _objects(self) -> str | None:
+        return await asyncio.to_thread(_folder_fault, self._settings.data_dir)
+
+    async def _tasks(self) -> str | None:
+        return None if self._queue() else "usage is not moved to the database"
+
+    async def _inference(self) -> str | None:
+        rows = self._registry.rows()
+        is_able = any(row.credential is not None or row.address is None for row in rows)
+        return None if is_able else "no provider has a credential"
+
+
+def _folder_fault(folder: Path) -> str | None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return "the data folder cannot be written"
+    return None if shutil.disk_usage(folder).free >= _FREE_BYTES else "the disk is full"

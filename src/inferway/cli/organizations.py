@@ -1,0 +1,56 @@
+"""`inferway organization`: tenants that see nothing of one another."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from inferway.access.directory import Founding
+from inferway.access.records import Organization
+from inferway.app.desk import open_office
+from inferway.cli.verb import Voice, verb
+from inferway.settings import Settings
+
+
+@click.group(short_help="Create and list organizations.")
+def organization() -> None:
+    """Organizations: tenants that see nothing of one another."""
+
+
+@organization.command()
+@click.argument("name")
+@click.option("--email", required=True, help="Email of its first administrator.")
+@verb()
+def create(settings: Settings, voice: Voice, name: str, email: str) -> None:
+    """Create an organization and print its administrator's key, once."""
+
+    async def work() -> tuple[Founding, str]:
+        async with open_office(settings) as office:
+            return await office.administration.create_tenant(name, email)
+
+    founding, text = asyncio.run(work())
+    shown = _row(founding.organization) | {"user": email, "namespace": founding.namespace.name, "key": text}
+    voice.tell(shown, [text])
+    voice.note("Keep it now: it cannot be shown again.")
+
+
+@organization.command("list")
+@verb()
+def list_organizations(settings: Settings, voice: Voice) -> None:
+    """List the organizations."""
+
+    async def work() -> tuple[Organization, ...]:
+        async with open_office(settings) as office:
+            return await office.directory.list_organizations()
+
+    rows = [_row(each) for each in asyncio.run(work())]
+    lines = [f"{row['organization_name']:30} {row['organization_id']}" for row in rows]
+    voice.tell({"results": rows, "total": len(rows)}, lines)
+
+
+def _row(made: Organization) -> dict[str, Any]:
+    return {
+        "organization_id": made.organization_id,
+        "organization_name": made.name,
+        "created_at": made.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

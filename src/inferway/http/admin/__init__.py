@@ -1,0 +1,1 @@
+"""Administration over HTTP: who may call, and what belongs to whom."""

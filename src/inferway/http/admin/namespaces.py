@@ -1,0 +1,174 @@
+"""Namespaces over HTTP."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from inferway.access.administration import Administration
+from inferway.access.directory import Directory
+from inferway.access.gate import require_permission
+from inferway.access.records import Namespace, Permission
+from inferway.access.scopes import permits
+from inferway.errors import Forbidden, InvalidShape, NotFound
+from inferway.http.admin.bodies import NamespaceBody, NamespacePatch, NamespaceQuery
+from inferway.http.admin.endpoint import Endpoint, Visit
+from inferway.http.admin.lending import Lending
+from inferway.http.admin.listing import Page, paged, pick
+from inferway.http.admin.shown import budget_of, shown_namespace
+
+_NAMESPACES = "/v1/namespaces"
+_NAMESPACE = _NAMESPACES + "/{namespace}"
+_LIMIT = 10
+_LIMIT_MAX = 1000
+_OFFSET_MAX = 10_000
+_KEPT = ("feature_extractors", "payload_indexes")
+
+_body = msgspec.json.Decoder(NamespaceBody)
+_patch = msgspec.json.Decoder(NamespacePatch)
+_query = msgspec.json.Decoder(NamespaceQuery)
+
+
+class NamespaceRoutes:
+    """The routes of namespaces. One that a key's scopes leave out is not there for it."""
+
+    def __init__(self, directory: Directory, administration: Administration, lending: Lending) -> None:
+        self._directory, self._administration, self._lending = directory, administration, lending
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The routes and what each needs."""
+
+        def endpoint(method: str, path: str, permission: Permission, handler: Any) -> Endpoint:
+            return Endpoint(method=method, path=path, permission=permission, scope="visible", handler=handler)
+
+        return (
+            endpoint("POST", _NAMESPACES, Permission.WRITE, self.create),
+            endpoint("GET", _NAMESPACES, Permission.READ, self.list),
+            endpoint("POST", _NAMESPACES + "/list", Permission.READ, self.search),
+            endpoint("GET", _NAMESPACE, Permission.READ, self.get),
+            endpoint("PATCH", _NAMESPACE, Permission.WRITE, self.change),
+            endpoint("PUT", _NAMESPACE, Permission.WRITE, self.change),
+            endpoint("DELETE", _NAMESPACE, Permission.DELETE, self.remove),
+        )
+
+    async def create(self, visit: Visit) -> object:
+        """A new namespace."""
+        body = await visit.body(_body)
+        _require_admin_for_money(visit, body)
+        if not visit.may_see("namespace", body.namespace_name):
+            raise Forbidden("This key's scopes leave that out.", code="scope_denied")
+        namespace = await self._administration.create_namespace(
+            visit.organization_id,
+            body.namespace_name,
+            visit.actor,
+            description=body.description,
+            metadata=body.metadata or {},
+            attributes=_attributes({}, body),
+            credentials=await self._lending.read(visit.organization_id, body.llm_credentials),
+            spend_budget=budget_of(body.spend_budget),
+        )
+        return shown_namespace(namespace)
+
+    async def list(self, visit: Visit) -> object:
+        """The namespaces that the key may see, by page."""
+        return await self._listed(visit, NamespaceQuery())
+
+    async def search(self, visit: Visit) -> object:
+        """The same, picked and ordered by a body."""
+        return await self._listed(visit, await visit.optional_body(_query))
+
+    async def get(self, visit: Visit) -> object:
+        """One namespace by id or name."""
+        return shown_namespace(await self._namespace(visit))
+
+    async def change(self, visit: Visit) -> object:
+        """Changes those fields that are given."""
+        body = await visit.body(_patch)
+        _require_admin_for_money(visit, body)
+        was = await self._namespace(visit)
+        changes: dict[str, Any] = {}
+        if body.namespace_name is not UNSET:
+            changes["name"] = self._require_within(visit, was, body.namespace_name)
+        if body.description is not UNSET:
+            changes["description"] = body.description
+        if body.metadata is not UNSET:
+            changes["metadata"] = body.metadata or {}
+        if body.spend_budget is not UNSET:
+            changes["spend_budget"] = budget_of(body.spend_budget)
+        if body.llm_credentials is not UNSET:
+            given = body.llm_credentials
+            changes["credentials"] = await self._lending.read(visit.organization_id, given)
+        if any(getattr(body, name) is not UNSET for name in _KEPT):
+            changes["attributes"] = _attributes(was.attributes, body)
+        return shown_namespace(await self._administration.change_namespace(was, visit.actor, **changes))
+
+    async def remove(self, visit: Visit) -> object:
+        """Removes a namespace: nothing can be called in it from then on."""
+        namespace = await self._namespace(visit)
+        await self._administration.remove_namespace(namespace, visit.actor)
+        return {
+            "success": True,
+            "message": "The namespace is gone.",
+            "namespace_id": namespace.namespace_id,
+            "namespace_name": namespace.name,
+        }
+
+    async def _listed(self, visit: Visit, query: NamespaceQuery) -> object:
+        stored = await self._directory.list_namespaces(visit.organization_id)
+        seen = [each for each in stored if visit.may_see("namespace", each.namespace_id, each.name)]
+        found = paged(pick(seen, query), _page(visit, query))
+        return found | {"results": [shown_namespace(each) for each in found["results"]]}
+
+    async def _namespace(self, visit: Visit) -> Namespace:
+        """The namespace of the path; `NotFound` for one of another organization, and for one out of scope."""
+        reference = visit.place("namespace")
+        found = await self._directory.find_namespace(visit.organization_id, reference)
+        if found is None or not visit.may_see("namespace", found.namespace_id, found.name):
+            details = {"resource": "namespace", "id": reference[:128]}
+            message = "There is no such namespace in this organization."
+            raise NotFound(message, code="namespace_not_found", details=details)
+        return found
+
+    def _require_within(self, visit: Visit, was: Namespace, name: str) -> str:
+        """A new name must leave the namespace within the key's scopes, as scopes may go by name."""
+        names = (was.namespace_id, name)
+        if not permits(visit.holder.key.scopes, "namespace", names, visit.organization_id, str(visit.need)):
+            raise Forbidden("This key's scopes leave that name out.", code="scope_denied")
+        return name
+
+
+def _require_admin_for_money(visit: Visit, body: NamespaceBody | NamespacePatch) -> None:
+    """What a namespace may spend, and with whose credentials, is an administrator's to say."""
+    none = None if isinstance(body, NamespaceBody) else UNSET
+    if body.spend_budget is not none or body.llm_credentials is not none:
+        require_permission(visit.holder, Permission.ADMIN)
+
+
+def _attributes(was: dict[str, Any], body: NamespaceBody | NamespacePatch) -> dict[str, Any]:
+    kept = dict(was)
+    for name in _KEPT:
+        value = getattr(body, name)
+        if value is not UNSET:
+            kept[name] = msgspec.to_builtins(value or ())
+    return kept
+
+
+def _page(visit: Visit, query: NamespaceQuery) -> Page:
+    """The page that the query asks for, in the address or in the body."""
+    limit = query.limit or query.page_size or _LIMIT
+    limit = visit.number("limit", visit.number("page_size", limit, 1, _LIMIT_MAX), 1, _LIMIT_MAX)
+    offset = query.offset if query.offset is not None else (query.page or 1) * limit - limit
+    if "page" in visit.request.query_params:
+        offset = (visit.number("page", 1, 1, 1_000_000) - 1) * limit
+    for name in ("after", "next_cursor", "cursor"):
+        offset = _cursor(visit, name, offset)
+    return Page(offset=visit.number("offset", offset, 0, _OFFSET_MAX), limit=limit)
+
+
+def _cursor(visit: Visit, name: str, otherwise: int) -> int:
+    text = visit.request.query_params.get(name)
+    if text is None:
+        return otherwise
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise InvalidShape.at(["query", name], "value_error", f"{name} is what an earlier page gave")
+    return int(text)

@@ -1,0 +1,40 @@
+"""All routes of administration in one table."""
+
+from msgspec import Struct
+
+from inferway.access.administration import Administration
+from inferway.access.directory import Directory
+from inferway.access.vault import Vault
+from inferway.http.admin.endpoint import Endpoint
+from inferway.http.admin.health import HealthRoutes, Probe
+from inferway.http.admin.keys import KeyRoutes
+from inferway.http.admin.lending import FindHost, Lending
+from inferway.http.admin.namespaces import NamespaceRoutes
+from inferway.http.admin.organization import OrganizationRoutes
+from inferway.http.admin.secrets import SecretRoutes
+from inferway.http.admin.users import UserRoutes
+
+
+class AdminParts(Struct, frozen=True, kw_only=True):
+    """What the routes work with. `per_minute` is the rate of a key that has none of its own; 0 is none."""
+
+    directory: Directory
+    administration: Administration
+    vault: Vault
+    find_host: FindHost
+    probes: dict[str, Probe]
+    per_minute: int
+
+
+def endpoints_of(parts: AdminParts) -> tuple[Endpoint, ...]:
+    """Every route of administration, with the permission it needs and the scope it falls under."""
+    directory, administration = parts.directory, parts.administration
+    lending = Lending(parts.vault, parts.find_host)
+    return (
+        *HealthRoutes(parts.probes).endpoints(),
+        *KeyRoutes(directory, administration, parts.per_minute).endpoints(),
+        *UserRoutes(directory, administration).endpoints(),
+        *OrganizationRoutes(directory, administration, lending, parts.per_minute).endpoints(),
+        *SecretRoutes(parts.vault).endpoints(),
+        *NamespaceRoutes(directory, administration, lending).endpoints(),
+    )

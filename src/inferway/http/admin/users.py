@@ -1,0 +1,114 @@
+"""Users over HTTP."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from inferway.access.administration import Administration
+from inferway.access.directory import Directory
+from inferway.access.records import Permission, Role, User, UserStatus
+from inferway.errors import InvalidShape, NotFound
+from inferway.http.admin.bodies import UserBody, UserPatch
+from inferway.http.admin.endpoint import Endpoint, Visit
+from inferway.http.admin.shown import shown_user
+
+_USERS = "/v1/organizations/users"
+_USER = _USERS + "/{email}"
+
+_body = msgspec.json.Decoder(UserBody)
+_patch = msgspec.json.Decoder(UserPatch)
+
+
+class UserRoutes:
+    """The routes of users."""
+
+    def __init__(self, directory: Directory, administration: Administration) -> None:
+        self._directory, self._administration = directory, administration
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The routes and what each needs."""
+        admin, read = Permission.ADMIN, Permission.READ
+        return (
+            Endpoint(method="POST", path=_USERS, permission=admin, scope="user", handler=self.create),
+            Endpoint(method="GET", path=_USERS, permission=read, scope="visible", handler=self.list),
+            Endpoint(method="GET", path=_USER, permission=read, scope="user", handler=self.get),
+            Endpoint(method="PATCH", path=_USER, permission=admin, scope="user", handler=self.change),
+            Endpoint(method="DELETE", path=_USER, permission=admin, scope="user", handler=self.remove),
+        )
+
+    async def create(self, visit: Visit) -> object:
+        """A new user."""
+        body = await visit.body(_body)
+        user = await self._administration.create_user(
+            visit.organization_id,
+            body.email,
+            visit.actor,
+            name=body.user_name,
+            avatar_url=body.avatar_url,
+            role=body.role or Role.MEMBER,
+            standing=body.status or UserStatus.ACTIVE,
+            metadata=body.metadata or {},
+        )
+        return shown_user(user)
+
+    async def list(self, visit: Visit) -> object:
+        """The users that the key may see, by page."""
+        skip, limit = visit.number("skip", 0, 0, 1_000_000_000), visit.number("limit", 100, 1, 1000)
+        wanted = _query(visit)
+        found = [
+            user
+            for user in await self._directory.list_users(visit.organization_id)
+            if visit.may_see("user", user.user_id, user.email)
+            and all(getattr(user, name) == value for name, value in wanted.items())
+        ]
+        page = [shown_user(user) for user in found[skip : skip + limit]]
+        return {"results": page, "total": len(found), "skip": skip, "limit": limit}
+
+    async def get(self, visit: Visit) -> object:
+        """One user."""
+        return shown_user(await self._user(visit))
+
+    async def change(self, visit: Visit) -> object:
+        """Changes a user; its keys stop working while it is suspended."""
+        body = await visit.body(_patch)
+        was = await self._user(visit)
+        changes: dict[str, Any] = {}
+        for field, name, empty in (
+            ("user_name", "name", None),
+            ("avatar_url", "avatar_url", None),
+            ("role", "role", None),
+            ("status", "standing", None),
+            ("metadata", "metadata", {}),
+        ):
+            value = getattr(body, field)
+            if value is not UNSET:
+                changes[name] = empty if value is None else value
+        return shown_user(await self._administration.change_user(was, visit.actor, **changes))
+
+    async def remove(self, visit: Visit) -> object:
+        """Removes a user with all its keys."""
+        await self._administration.remove_user(await self._user(visit), visit.actor)
+        return {"message": "The user and all its keys are gone.", "success": True}
+
+    async def _user(self, visit: Visit) -> User:
+        email = visit.place("email")
+        found = await self._directory.find_user(visit.organization_id, email)
+        if found is None:
+            details = {"resource": "user", "id": email[:254]}
+            raise NotFound("There is no such user.", code="user_not_found", details=details)
+        return found
+
+
+def _query(visit: Visit) -> dict[str, Role | UserStatus]:
+    """The fields that users are asked for by."""
+    wanted: dict[str, Role | UserStatus] = {}
+    for name, kind in (("role", Role), ("status", UserStatus)):
+        text = visit.request.query_params.get(name)
+        if text is None:
+            continue
+        if text not in list(kind):
+            message = f"{name} is one of {', '.join(kind)}"
+            raise InvalidShape.at(["query", name], "value_error", message)
+        wanted["role" if kind is Role else "standing"] = kind(text)
+    return wanted

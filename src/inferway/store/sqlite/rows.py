@@ -1,0 +1,106 @@
+"""Records as table rows: a column for each field, named as the field."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from inferway.errors import Conflict
+from inferway.store.sqlite.moments import to_microseconds, to_moment
+
+R = TypeVar("R", bound=Struct)
+
+
+class Table(Generic[R]):
+    """One kind of record in one table. Moments are stored as microseconds, texts and numbers as they are, all else as JSON.
+
+    `unwritten` are fields that only other statements write; they do not count when two records are compared.
+    """
+
+    def __init__(self, kind: type[R], name: str, key: str, *, unwritten: tuple[str, ...] = ()) -> None:
+        self._kind, self._name, self._key = kind, name, key
+        self._forms = {field: _form(hint) for field, hint in get_type_hints(kind).items()}
+        self._written = tuple(field for field in self._forms if field not in unwritten)
+        self._unwritten = dict.fromkeys(unwritten)
+
+    def insert(self, connection: sqlite3.Connection, record: R) -> None:
+        """Adds a row; raises `sqlite3.IntegrityError`."""
+        columns = ", ".join(self._written)
+        marks = ", ".join("?" * len(self._written))
+        connection.execute(
+            f"INSERT INTO {self._name} ({columns}) VALUES ({marks})",  # noqa: S608 - names of our own fields
+            self._values(record),
+        )
+
+    def replace(self, connection: sqlite3.Connection, record: R, was: R) -> None:
+        """Changes the row of a record that was made from `was`; raises `Conflict` when the row is another by now."""
+        key = getattr(was, self._key)
+        found = self.select(connection, f"WHERE {self._key} = ?", key)
+        if not found or not self._same(found[0], was):
+            raise Conflict(
+                "This was changed by somebody else meanwhile: look again.", code="changed_meanwhile"
+            )
+        changes = ", ".join(f"{field} = ?" for field in self._written)
+        connection.execute(
+            f"UPDATE {self._name} SET {changes} WHERE {self._key} = ?",  # noqa: S608 - names of our own fields
+            (*self._values(record), key),
+        )
+
+    def delete(self, connection: sqlite3.Connection, record: R) -> None:
+        """Removes the row of a record, if it is there."""
+        connection.execute(
+            f"DELETE FROM {self._name} WHERE {self._key} = ?",  # noqa: S608 - names of our own fields
+            (getattr(record, self._key),),
+        )
+
+    def select(self, connection: sqlite3.Connection, where: str, *values: object) -> tuple[R, ...]:
+        """The records of the rows that a clause picks; the clause is a constant, values are bound."""
+        columns = ", ".join(self._forms)
+        query = f"SELECT {columns} FROM {self._name} {where}"  # noqa: S608 - names of our own fields
+        return tuple(self._record(row) for row in connection.execute(query, values))
+
+    def _same(self, one: R, other: R) -> bool:
+        blank: Any = self._unwritten
+        return msgspec.structs.replace(one, **blank) == msgspec.structs.replace(other, **blank)
+
+    def _values(self, record: R) -> tuple[object, ...]:
+        return tuple(_stored(getattr(record, field), self._forms[field]) for field in self._written)
+
+    def _record(self, row: tuple[Any, ...]) -> R:
+        values: Mapping[str, Any] = {
+            field: _loaded(value, form) for (field, form), value in zip(self._forms.items(), row, strict=True)
+        }
+        return msgspec.convert(values, self._kind)
+
+
+def _form(hint: Any) -> str:
+    """How a field is stored: `moment`, `plain` or `json`."""
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    if hint is datetime:
+        return "moment"
+    is_plain = isinstance(hint, type) and (hint in (str, int, bytes) or issubclass(hint, StrEnum))
+    return "plain" if is_plain else "json"
+
+
+def _stored(value: Any, form: str) -> object:
+    if value is None:
+        return None
+    if form == "moment":
+        return to_microseconds(value)
+    if form == "json":
+        return msgspec.json.encode(value).decode("utf-8")
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _loaded(value: Any, form: str) -> object:
+    if value is None:
+        return None
+    if form == "moment":
+        return to_moment(value)
+    return msgspec.json.decode(value) if form == "json" else value
