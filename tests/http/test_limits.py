@@ -77,6 +77,20 @@ def _assert_refused(gateway: Gateway) -> None:
     assert standing["reset"] > time.time()
 
 
+def test_a_key_with_a_limit_of_its_own_is_held_to_it(tmp_path: Path, upstream: Upstream) -> None:
+    with _gateway(tmp_path, upstream) as gateway:
+        admin = {"authorization": f"Bearer {gateway.admin_key}", "content-type": "application/json"}
+        users = json.loads(gateway.request("GET", "/v1/organizations/users", None, admin).body)
+        email = users["results"][0]["email"]
+        body = json.dumps({"name": "slow", "permissions": ["write"], "rate_limit_override": 2}).encode()
+        made = gateway.request("POST", f"/v1/organizations/users/{email}/api-keys", body, admin)
+        assert made.status == 200, made.body
+        gateway.inference_key = made.json()["key"]
+        answers = [gateway.infer() for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert _standing(answers[0].headers)["limit"] == 2
+
+
 def test_a_limit_that_is_off_has_no_headers(tmp_path: Path, upstream: Upstream) -> None:
     with _gateway(tmp_path, upstream, per_minute="0", per_second="0", concurrent="0") as gateway:
         answers = [gateway.infer() for _ in range(30)]

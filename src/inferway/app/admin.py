@@ -13,6 +13,7 @@ from inferway.access.directory import Directory
 from inferway.access.gate import Gate
 from inferway.access.keyring import Keyring
 from inferway.access.vault import Vault
+from inferway.app.limits import terms_of
 from inferway.errors import BadRequest
 from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import Probe
@@ -23,7 +24,6 @@ from inferway.settings import Settings
 from inferway.store.sqlite.database import Database
 
 _FREE_BYTES = 64 * 1024 * 1024
-_PER_MINUTE = 6000
 
 
 class AdminOffice:
@@ -31,6 +31,7 @@ class AdminOffice:
 
     def __init__(self, settings: Settings, directory: Directory, gate: Gate, registry: Registry) -> None:
         self._directory, self._gate, self._registry = directory, gate, registry
+        self._per_minute = terms_of(settings.limits).per_minute
         self.administration = Administration(directory, gate.forget)
         self.vault = Vault(directory, Keyring(settings.secrets_key_file), gate.forget)
 
@@ -42,7 +43,7 @@ class AdminOffice:
             vault=self.vault,
             find_host=self._find_host,
             probes=probes,
-            per_minute=_PER_MINUTE,
+            per_minute=self._per_minute,
         )
         return endpoints_of(parts)
 
