@@ -124,6 +124,11 @@ def start_gateway(
         "OPENAI_BASE_URL": f"{scheme}://localhost:{upstream}/v1",
         # Nothing is downloaded while figures are taken.
         "INFERWAY_LOCAL__PULL_DEFAULTS": "false",
+        # The limits are counted as always, and never reached.
+        "INFERWAY_LIMITS__PER_MINUTE": "100000000",
+        "INFERWAY_LIMITS__PER_SECOND": "10000000",
+        "INFERWAY_LIMITS__BURST": "100000000",
+        "INFERWAY_LIMITS__CONCURRENT": "10000",
     }
     if ca_file is not None:
         env["SSL_CERT_FILE"] = str(ca_file)
