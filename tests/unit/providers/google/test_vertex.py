@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -179,15 +178,6 @@ async def test_a_document_that_is_no_good_is_refused_without_asking_anybody(secr
             await _source(upstream).get(secret)
         assert upstream.asked == []
     assert caught.value.__cause__ is None
-
-
-async def test_without_the_extra_a_service_account_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "inferway.providers.google.signing", None)
-    async with running(as_json(TOKEN)) as upstream:
-        with pytest.raises(ProviderAuth, match=r"inferway\[vertex\]"):
-            await _source(upstream).get(_account().secret)
 
 
 async def test_a_token_is_shown_as_it_is() -> None:
