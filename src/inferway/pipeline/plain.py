@@ -43,11 +43,14 @@ class PlainBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(PlainBody)
+_LONGEST_TRIED = 64 * 1024
 _NONE = Parameters()
 
 
 def find_plain(body: bytes) -> tuple[PlainBody, Inputs, Parameters] | None:
-    """What a plain body says, or None."""
+    """What a plain body says, or None; a large one is not tried, as it would be read twice if it is not plain."""
+    if len(body) > _LONGEST_TRIED:
+        return None
     try:
         plain = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
