@@ -300,7 +300,13 @@ async def test_no_engine_opens_a_port_or_leaves_a_socket_that_anybody_can_find(
 
 
 def _children() -> list[str]:
-    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    """The engines among this process's children; other tests may have servers running."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    return [
+        pid
+        for pid in children
+        if b"inferway.providers.local.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def _sockets(pid: str) -> set[str]:
