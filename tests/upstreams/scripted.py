@@ -1,6 +1,7 @@
 """An upstream on loopback that plays a script: what it reads and writes, byte by byte, is up to the test."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -46,9 +47,10 @@ class Peer:
         self.writer.transport.abort()
 
     async def gone(self) -> None:
-        """Wait until the other side has hung up."""
-        while await self.reader.read(65_536):
-            pass
+        """Wait until the other side has hung up, by closing or by a reset."""
+        with contextlib.suppress(ConnectionError):
+            while await self.reader.read(65_536):
+                pass
         self.upstream.hung_up.set()
 
 
