@@ -39,14 +39,6 @@ class OptionalKey:
         return await self._inner.headers(credential)
 
 
-class NoKey:
-    """For servers that ask for no credential."""
-
-    async def headers(self, credential: Credential | None) -> Headers:  # noqa: ARG002 - the Protocol's name
-        """No header, whatever is configured."""
-        return ()
-
-
 def bearer(provider: str) -> KeyHeader:
     """`authorization: Bearer <key>`."""
     return KeyHeader(provider, "authorization", "Bearer ")

@@ -175,8 +175,6 @@ class Provider(Struct, frozen=True, kw_only=True):
     """Where it lives, and so where a credential for it may be sent; None: nowhere but here."""
     pass_media_urls: bool = False
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
-    closed_models: frozenset[str] | None = None
-    """The only models there are (local ones); None: any name is assumed to exist."""
 
     def capability(self, operation: Operation) -> Capability[Any, Any] | None:
         """The capability that serves an operation, or None."""

@@ -17,7 +17,7 @@ from inferway.errors import (
     ProviderTimeout,
     UpstreamError,
 )
-from inferway.providers.authenticators import KeyHeader, NoKey, bearer, optional_bearer
+from inferway.providers.authenticators import KeyHeader, bearer, optional_bearer
 from inferway.providers.base import (
     Context,
     Credential,
@@ -344,7 +344,6 @@ async def test_credentials_travel_in_the_header_of_the_provider() -> None:
     assert await KeyHeader("google", "x-goog-api-key").headers(key) == (("x-goog-api-key", "sk-1"),)
     assert await optional_bearer("x").headers(None) == ()
     assert await optional_bearer("x").headers(key) == (("authorization", "Bearer sk-1"),)
-    assert await NoKey().headers(key) == ()
 
 
 @pytest.mark.parametrize("secret", ["a\r\nb", "a b", "ключ", "a\x00"])

@@ -24,5 +24,4 @@ def make_provider(catalogue: Catalogue, shelf: Shelf, pool: EnginePool) -> Provi
         embedding=LocalEmbedding(choice, pool),
         transcription=LocalTranscription(choice, pool),
         operations=frozenset({Operation.CHAT, Operation.TEXT_EMBEDDING, Operation.TRANSCRIPTION}),
-        closed_models=catalogue.names() | {"default"},
     )
