@@ -126,10 +126,6 @@ class Catalogue:
             raise self._misused(model, operation)
         return model
 
-    def names(self) -> frozenset[str]:
-        """Every id and alias."""
-        return frozenset(name for model in self.models.values() for name in (model.id, *model.aliases))
-
     def defaults(self) -> tuple[LocalModel, ...]:
         """The models that are pulled without being asked for."""
         return tuple(model for model in self.models.values() if model.default)
