@@ -15,4 +15,4 @@ lock() {
 
 lock core
 lock product --extra local --constraint requirements/core.txt
-lock test --extra local --extra redis --constraint requirements/product.txt requirements/test.in
+lock test --extra local --extra redis --extra postgres --extra otel --constraint requirements/product.txt requirements/test.in
