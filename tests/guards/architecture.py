@@ -13,11 +13,12 @@ from pathlib import Path
 PACKAGE = "inferway"
 MAX_LINES = 600
 
-BASE = frozenset({"types", "errors"})
-FEATURES = frozenset({"access", "limits", "media", "cache", "usage"})
+BASE = frozenset({"types", "errors", "locks"})
+FEATURES = frozenset({"access", "limits", "media", "cache", "usage", "resilience"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": BASE,
     "errors": BASE,
+    "locks": BASE,
     "settings": BASE,
     **dict.fromkeys(FEATURES, BASE),
     "observe": BASE,

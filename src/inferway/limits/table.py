@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from inferway.errors import OperatorError
 from inferway.limits.bucket import Bucket
-from inferway.limits.lock import FileLock, NoLock, Seats
 from inferway.limits.terms import Rules
+from inferway.locks import FileLock, NoLock, Seats
 
 SEATS = 96
 """Most processes that can count calls in one table."""
