@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "locks": BASE,
     "settings": BASE,
     **dict.fromkeys(FEATURES, BASE),
-    "observe": BASE,
+    # What operators see is made of the records that the ledger holds, so that both say the same.
+    "observe": BASE | {"usage.records"},
     "client": BASE,
     "providers": BASE,
     "plugins": BASE | {"providers.base"},

@@ -189,7 +189,11 @@ class Attempts:
             spent_ms = (time.perf_counter() - started) * 1000
             journey.attempts.append(
                 AttemptRecord(
-                    provider=target.provider, model=target.model, outcome=outcome, duration_ms=spent_ms
+                    provider=target.provider,
+                    model=target.model,
+                    outcome=outcome,
+                    duration_ms=spent_ms,
+                    started_ms=(started - context.timing.started) * 1000,
                 )
             )
         _note_spent(target, result, journey)

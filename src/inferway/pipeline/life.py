@@ -16,7 +16,17 @@ from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
 from inferway.pipeline.estimate import most_tokens
 from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
-from inferway.pipeline.ports import Admission, Ledger, Lender, MediaLoader, Pricer, Registry, Sink, Ticket
+from inferway.pipeline.ports import (
+    Admission,
+    Ledger,
+    Lender,
+    MediaLoader,
+    Observer,
+    Pricer,
+    Registry,
+    Sink,
+    Ticket,
+)
 from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
@@ -65,6 +75,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     pricer: Pricer
     lender: Lender | None = None
+    observer: Observer | None = None
 
 
 class Pipeline:
@@ -78,6 +89,7 @@ class Pipeline:
         self._ledger = parts.ledger
         self._pricer = parts.pricer
         self._lender = parts.lender
+        self._observer = parts.observer
         self._bounds = bounds
 
     async def admit(self, caller: Caller) -> Ticket:
@@ -118,7 +130,10 @@ class Pipeline:
             await self._ledger.intend(self._intent(ride))
             outcomes, error = await self._run(ride)
             account = account_of(ride.journey.spent, self._pricer)
-            await self._ledger.settle(self._record(ride, account, error))
+            record = self._record(ride, account, error)
+            await self._ledger.settle(record)
+            if self._observer is not None:
+                self._observer.ended(record, request.parameters)
             if error is not None:
                 raise error
             return self._answer(ride, outcomes, account)
@@ -194,7 +209,7 @@ class Pipeline:
     async def _unit(self, ride: Ride, index: int, call: Call, *, alone: bool) -> Settled:
         sink = ride.sink
 
-        emit = None if sink is None else _emitter(sink, index)
+        emit = None if sink is None else _emitter(sink, index, ride.context.timing)
         try:
             outcome = await self._units.run(
                 call, ride.plan.routes, ride.context, ride.journey, emit, ride.checker
@@ -292,6 +307,7 @@ class Pipeline:
             cost_microusd=account.microusd if ride.journey.spent or ride.journey.is_cost_known else None,
             price_version=account.price_version,
             streamed=ride.sink is not None,
+            first_event_ms=timing.first_event_ms,
         )
 
 
@@ -307,8 +323,10 @@ def _status(failed: int, error: BaseException | None) -> tuple[RecordStatus, str
     return "client_disconnected", None, None
 
 
-def _emitter(sink: Sink, index: int) -> Emit:
+def _emitter(sink: Sink, index: int, timing: Timing) -> Emit:
     async def emit(route: Route, event: ChatEvent) -> None:
+        if timing.first_event_ms is None:
+            timing.first_event_ms = timing.elapsed_ms()
         await sink.delta(index, route.target, event)
 
     return emit

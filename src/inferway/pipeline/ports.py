@@ -5,7 +5,7 @@ from typing import Protocol
 
 from inferway.access.records import LentSecret
 from inferway.providers.base import Provider, Target
-from inferway.types import ChatEvent, Media, Operation, Standing, Usage
+from inferway.types import ChatEvent, Media, Operation, Parameters, Standing, Usage
 from inferway.usage.prices import Price
 from inferway.usage.records import Intent, UsageRecord
 
@@ -88,6 +88,12 @@ class Ledger(Protocol):
     async def intend(self, intent: Intent) -> None: ...
 
     async def settle(self, record: UsageRecord) -> None: ...
+
+
+class Observer(Protocol):
+    """Is told how each call ended, from the record that was settled: for metrics, traces and logs. It neither waits nor raises."""
+
+    def ended(self, record: UsageRecord, parameters: Parameters) -> None: ...
 
 
 class Pricer(Protocol):

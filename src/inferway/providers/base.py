@@ -87,14 +87,18 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Timing:
-    """A request's clock: when it began (`time.perf_counter`), and the upstream seconds and attempts added up since."""
+    """A request's clock: when it began (`time.perf_counter`), and the upstream seconds and attempts added up since.
 
-    __slots__ = ("attempts", "started", "upstream_s")
+    `first_event_ms` is when the first event of a streamed answer came, in milliseconds since the beginning.
+    """
+
+    __slots__ = ("attempts", "first_event_ms", "started", "upstream_s")
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
         self.upstream_s = 0.0
         self.attempts = 0
+        self.first_event_ms: float | None = None
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request began."""

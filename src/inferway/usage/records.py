@@ -31,18 +31,20 @@ class Intent(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True):
-    """One try at one upstream; `outcome` is `ok` or the error's code."""
+    """One try at one upstream; `outcome` is `ok` or the error's code, `started_ms` counts from the beginning of the call."""
 
     provider: str
     model: str
     outcome: str
     duration_ms: float
+    started_ms: float = 0.0
 
 
 class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True):
     """How a call ended. `provider` and `model` are those that answered, or those first asked when none did.
 
-    `cost_microusd` is None when some of the usage has no known price. `record_id` is unique for each call, also when a caller sends the
+    `cost_microusd` is None when some of the usage has no known price. `first_event_ms` is when the first event of a streamed answer came,
+    counted from the beginning of the call. `record_id` is unique for each call, also when a caller sends the
     same request id twice.
     """
 
@@ -66,6 +68,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True):
     price_version: str | None = None
     streamed: bool = False
     cached: bool = False
+    first_event_ms: float | None = None
 
 
 def new_record_id() -> str:

@@ -12,6 +12,7 @@ from inferway.limits.admission import OpenAdmission
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.pipeline.life import Bounds, Parts, Pipeline
+from inferway.pipeline.ports import Observer
 from inferway.pipeline.request import read_request
 from inferway.pipeline.units import Units
 from inferway.providers.base import Context, Prepared, Provider, Target, Timing
@@ -156,7 +157,9 @@ class TokenPrice:
 class Kit:
     """A pipeline over the given rows. `slept` are the waits between attempts, which take no time."""
 
-    def __init__(self, *rows: Provider, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self, *rows: Provider, bounds: Bounds | None = None, observer: Observer | None = None
+    ) -> None:
         self.ledger = MemoryLedger()
         self.slept: list[float] = []
         attempts = Attempts(RetryPolicy(), sleep=self._sleep, uniform=max)
@@ -168,6 +171,7 @@ class Kit:
             admission=OpenAdmission(),
             ledger=self.ledger,
             pricer=TokenPrice(),
+            observer=observer,
         )
         self.pipeline = Pipeline(parts, chosen)
 
