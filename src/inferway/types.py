@@ -175,7 +175,7 @@ class TranscriptionCall(Struct, frozen=True, kw_only=True):
 Call = ChatCall | EmbeddingCall | TranscriptionCall
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """What one upstream call used, as disjoint meters.
 
     `input` excludes cached and cache-writing tokens, `output` excludes reasoning tokens; `audio_ms` is milliseconds of audio

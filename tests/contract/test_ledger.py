@@ -92,6 +92,14 @@ async def test_the_same_record_twice_is_one_row_and_the_first_stays(ledger: Ledg
     assert await ledger.find_record("1") == PLAIN
 
 
+async def test_many_records_at_once_are_stored_as_few_are(ledger: Ledger) -> None:
+    many = [replace(FULL, record_id=f"{number:04}", latency_ms=float(number)) for number in range(200)]
+    assert await ledger.add(many[50:60]) == 10
+    assert await ledger.add(many) == 190
+    stored = await ledger.list_records("org_1", limit=1000)
+    assert sorted(stored, key=lambda each: each.record_id) == many
+
+
 async def test_a_repeated_request_id_is_another_call(ledger: Ledger) -> None:
     assert await ledger.add([PLAIN, replace(PLAIN, record_id="other")]) == 2
 

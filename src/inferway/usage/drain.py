@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inferway.errors import StoreUnavailable
@@ -58,6 +58,10 @@ class Drain:
         moved = 0
         async with self._one_at_a_time:
             for span in self._journal.pending():
+                if span.records is not None:
+                    moved += await self._add(span.records)
+                    self._journal.mark_drained(span.file, span.end)
+                    continue
                 batches = read_batches(span.file, span.start, span.end)
                 while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                     entries, end = batch
@@ -128,7 +132,7 @@ class Drain:
             _LOG.warning("%s: the last entry is torn at byte %d and left out", file, torn.offset)
         return moved
 
-    async def _add(self, records: list[UsageRecord]) -> int:
+    async def _add(self, records: Sequence[UsageRecord]) -> int:
         moved = 0
         for start in range(0, len(records), _BATCH):
             batch = records[start : start + _BATCH]
@@ -141,7 +145,7 @@ class Drain:
                 moved += await self._add_singly(batch)
         return moved
 
-    async def _add_singly(self, records: list[UsageRecord]) -> int:
+    async def _add_singly(self, records: Sequence[UsageRecord]) -> int:
         """Lets no record that the ledger refuses hold up the others: it is kept in a file of its own."""
         moved = 0
         for record in records:

@@ -25,6 +25,8 @@ SUFFIX = ".journal"
 
 _MIB = 1024 * 1024
 _MAX_LATE = 10_000
+_MAX_KEPT = 10_000
+"""Settled records that are kept in memory for the mover, which then need not read them; a few MB at most."""
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -33,12 +35,14 @@ class Span(Struct, frozen=True, kw_only=True):
     file: Path
     start: int
     end: int
+    records: tuple[UsageRecord, ...] | None = None
+    """What is settled there, when it is still in memory; else it must be read."""
 
 
 class _File:
     """One file of the journal: how much was written, moved, and how many of its intents are still open."""
 
-    __slots__ = ("descriptor", "drained", "is_damaged", "open_intents", "path", "size")
+    __slots__ = ("descriptor", "drained", "is_damaged", "kept", "kept_from", "open_intents", "path", "size")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,8 +50,22 @@ class _File:
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         os.fchmod(self.descriptor, 0o600)
-        self.size = self.drained = self.open_intents = 0
+        self.size = self.drained = self.open_intents = self.kept_from = 0
         self.is_damaged = False
+        self.kept: list[UsageRecord] = []
+
+    def keep(self, record: UsageRecord) -> None:
+        """Remembers a record that was written; when there are too many all are read from the file later."""
+        if len(self.kept) < _MAX_KEPT:
+            self.kept.append(record)
+        else:
+            self.kept_from = -1
+
+    def hand_over(self) -> Span:
+        """What was written and not moved."""
+        records = tuple(self.kept) if self.kept_from == self.drained else None
+        self.kept, self.kept_from = [], self.size
+        return Span(file=self.path, start=self.drained, end=self.size, records=records)
 
     def append(self, frame: bytes) -> None:
         """Writes a whole entry or nothing; raises OSError."""
@@ -139,11 +157,7 @@ class Journal:
     def pending(self) -> list[Span]:
         """The stretches to move to the ledger, oldest first; what could not be written earlier is tried again first."""
         self._retry_late()
-        return [
-            Span(file=each.path, start=each.drained, end=each.size)
-            for each in self._files
-            if each.size > each.drained
-        ]
+        return [each.hand_over() for each in self._files if each.size > each.drained]
 
     def mark_drained(self, file: Path, end: int) -> None:
         """Notes that a file is in the ledger up to an offset, and deletes files that hold nothing more."""
@@ -176,6 +190,7 @@ class Journal:
 
     def _write_settled(self, record: UsageRecord) -> None:
         self._append(encode_settled(record))
+        self._current.keep(record)
         announced_in = self._open.pop(record.record_id, None)
         if announced_in is not None:
             announced_in.open_intents -= 1

@@ -12,7 +12,7 @@ from inferway.types import Usage
 RecordStatus = Literal["ok", "partial", "error", "client_disconnected", "unknown"]
 
 
-class Intent(Struct, frozen=True, kw_only=True, array_like=True):
+class Intent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A call that is about to be made; written before the first upstream attempt.
 
     The journal keeps these values by the position of their fields: a new field stands last and has a default, as a journal may outlive
@@ -30,7 +30,7 @@ class Intent(Struct, frozen=True, kw_only=True, array_like=True):
     started_at: datetime
 
 
-class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True):
+class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One try at one upstream; `outcome` is `ok` or the error's code, `started_ms` counts from the beginning of the call."""
 
     provider: str
@@ -40,7 +40,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True):
     started_ms: float = 0.0
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True):
+class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """How a call ended. `provider` and `model` are those that answered, or those first asked when none did.
 
     `cost_microusd` is None when some of the usage has no known price. `first_event_ms` is when the first event of a streamed answer came,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inferway.errors import JournalFull, OperatorError
+from inferway.errors import JournalFull, OperatorError, StoreUnavailable
 from inferway.store.memory.ledger import MemoryLedger
 from inferway.usage.drain import Drain
 from inferway.usage.frames import decode
@@ -164,6 +164,34 @@ async def test_while_the_ledger_is_away_records_wait_and_are_moved_later(
     await asyncio.wait_for(ledger.added.wait(), 5)
     moving.cancel()
     assert await rows(ledger) == {"a": "ok"}
+
+
+async def test_records_are_moved_from_memory_or_from_the_file_and_each_once(
+    tmp_path: Path, intent: Intents, record: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inferway.usage.journal._MAX_KEPT", 3)
+    journal, ledger = Journal(tmp_path, file_bytes=1500), MemoryLedger()
+    drain = Drain(journal, ledger)
+
+    async def write(first: int, last: int) -> None:
+        for number in range(first, last):
+            await journal.intend(intent(f"{number:03}"))
+            await journal.settle(record(f"{number:03}"))
+
+    await write(0, 2)
+    assert [span.records is not None for span in journal.pending()] == [True]
+    assert await drain.move() == 2, "what was handed over and not moved is read from the file"
+    await write(2, 30)
+    spans = journal.pending()
+    assert any(span.records is None for span in spans), "too many are not kept"
+    ledger.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await drain.move()
+    ledger.is_away = False
+    await write(30, 31)
+    assert await drain.move() == 29
+    assert await drain.move() == 0
+    assert sorted(await rows(ledger)) == [f"{number:03}" for number in range(31)]
 
 
 async def test_a_record_that_the_ledger_refuses_holds_up_no_other(tmp_path: Path, record: Records) -> None:

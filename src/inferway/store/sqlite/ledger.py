@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,9 +16,11 @@ _INSERT = (
     "INSERT INTO usage (record_id, request_id, organization_id, namespace_id, key_id, operation, provider, model, status, "
     "started_at, latency_ms, upstream_ms, input, cached_read, cache_write, output, reasoning, audio_input, audio_ms, images, "
     "vectors, characters, usage_source, usage_raw, error_type, error_code, attempts, cost_microusd, price_version, streamed, "
-    "cached) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (record_id) DO NOTHING"
+    "cached) VALUES {rows} ON CONFLICT (record_id) DO NOTHING"
 )
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROWS_AT_ONCE = 64
+"""Each statement gives the interpreter's lock away and has to wait for it again, so that many rows are one statement."""
 _MAX_INTEGER = 2**63 - 1
 
 
@@ -26,13 +29,19 @@ class SqliteLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._insert_one = _INSERT.format(rows=_ROW)
+        self._insert_many = _INSERT.format(rows=", ".join([_ROW] * _ROWS_AT_ONCE))
 
     async def add(self, records: Sequence[UsageRecord]) -> int:
         """See `Ledger`."""
 
         def insert(connection: sqlite3.Connection) -> int:
             before = connection.total_changes
-            connection.executemany(_INSERT, map(_row, records))
+            whole = len(records) - len(records) % _ROWS_AT_ONCE
+            for start in range(0, whole, _ROWS_AT_ONCE):
+                rows = map(_row, records[start : start + _ROWS_AT_ONCE])
+                connection.execute(self._insert_many, list(chain.from_iterable(rows)))
+            connection.executemany(self._insert_one, map(_row, records[whole:]))
             return connection.total_changes - before
 
         return await self._database.write(insert)
