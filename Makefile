@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench docs recordings lock clean
+.PHONY: help run test check bench faults docs recordings lock clean
 
 # The first interpreter that is new enough; `make PYTHON=python3.13 …` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -42,6 +42,9 @@ check: .venv-test/linked ## lint, format, strict types, architecture
 
 bench: .venv-test/linked ## measure the gateway against its floor on this machine
 	@$(TOOLS)/python -m bench $(ARGS)
+
+faults: .venv-test/linked ## break things on purpose and write the scorecard of docs/faults.md (ARGS=--short, --long, "--only NAME")
+	@$(TOOLS)/python -m tests.faults $(ARGS)
 
 docs: .venv-test/linked ## write the generated tables of docs/ anew from the code
 	@$(TOOLS)/python -m docs.generator
