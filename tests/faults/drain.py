@@ -27,8 +27,8 @@ async def measure(asked: Asked) -> None:
 
 
 async def _keep(asked: Asked, served: Served, longest_s: float) -> None:
-    calls = [asyncio.create_task(_call(served, longest_s * (0.5 + n / 198))) for n in range(50)]
-    calls += [asyncio.create_task(_stream(served, longest_s * (0.5 + n / 198))) for n in range(50)]
+    calls = [asyncio.create_task(_call(served, longest_s * (0.5 + n / 98))) for n in range(50)]
+    calls += [asyncio.create_task(_stream(served, longest_s * (0.5 + n / 98))) for n in range(50)]
     await asyncio.sleep(1.0)
     signalled = time.monotonic()
     served.process.send_signal(signal.SIGTERM)
