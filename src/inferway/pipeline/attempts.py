@@ -40,12 +40,16 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 class Spent(Struct, frozen=True, kw_only=True):
-    """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran."""
+    """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran.
+
+    `attempt` is the place of its attempt in the journey.
+    """
 
     provider: str
     model: str
     model_version: str | None
     usage: Usage
+    attempt: int
 
 
 class Journey:
@@ -214,7 +218,8 @@ class Attempts:
         return max(backoff, error.retry_after_s)
 
 
-_PERHAPS_BILLED = ("cancelled", ProviderTimeout.default_code, ProviderBadAnswer.default_code)
+PERHAPS_BILLED = ("cancelled", ProviderTimeout.default_code, ProviderBadAnswer.default_code)
+"""Outcomes of attempts that the provider may have charged for without telling what they used."""
 
 
 class _Watched:
@@ -238,19 +243,34 @@ def _note_spent(target: Target, result: Result, journey: Journey) -> None:
     if usage.source == "estimated" and not result.warnings and usage.tokens_used() is not None:
         journey.warnings["some of the provider's counts cannot be right: tokens_used is estimated"] = None
     journey.spent.append(
-        Spent(provider=target.provider, model=target.model, model_version=result.model, usage=usage)
+        Spent(
+            provider=target.provider,
+            model=target.model,
+            model_version=result.model,
+            usage=usage,
+            attempt=len(journey.attempts) - 1,
+        )
     )
 
 
 def _note_loss(call: Call, target: Target, outcome: str, journey: Journey, watched: _Watched) -> None:
-    """An attempt that gave no answer may have cost something: what was read of it is known, else nothing is."""
+    """An attempt that gave no answer may have cost something: what was read of it is known, else nothing is.
+
+    It comes before the attempt itself is noted, as its place in the journey shows.
+    """
     if watched.emitted:
         usage = broken_off(call, watched.said_bytes)
         journey.spent.append(
-            Spent(provider=target.provider, model=target.model, model_version=None, usage=usage)
+            Spent(
+                provider=target.provider,
+                model=target.model,
+                model_version=None,
+                usage=usage,
+                attempt=len(journey.attempts),
+            )
         )
         journey.warnings["an answer broke off: what it used is estimated"] = None
-    elif outcome in _PERHAPS_BILLED:
+    elif outcome in PERHAPS_BILLED:
         journey.is_cost_known = False
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from inferway.access.records import Caller
 from inferway.errors import GatewayError, InternalError, Unavailable
-from inferway.pipeline.account import Account, account_of
+from inferway.pipeline.account import Account, account_of, itemized, retries_of
 from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Emit, Journey, Outcome, prepare
@@ -303,11 +303,13 @@ class Pipeline:
             usage=account.usage,
             error_type=kind,
             error_code=code,
-            attempts=tuple(ride.journey.attempts),
+            attempts=itemized(ride.journey, account),
             cost_microusd=account.microusd if ride.journey.spent or ride.journey.is_cost_known else None,
             price_version=account.price_version,
             streamed=ride.sink is not None,
             first_event_ms=timing.first_event_ms,
+            retries=retries_of(ride.journey),
+            model_version=answered.model_version if answered else None,
         )
 
 

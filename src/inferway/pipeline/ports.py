@@ -101,6 +101,10 @@ class Pricer(Protocol):
 
     def price(self, provider: str, model: str, usage: Usage) -> Price | None: ...
 
+    def note_unpriced(self, provider: str, model: str) -> None:
+        """Remembers, and says once for each model, that a call was made whose cost is not known."""
+        ...
+
 
 class Sink(Protocol):
     """Where a streamed call's events go as they come. Each method may wait for a slow reader."""

@@ -1,5 +1,6 @@
 """What usage costs: a table that ships with the product, and the operator's own prices above it."""
 
+import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ _MILLION = Decimal(1_000_000)
 _ONE = Decimal(1)
 _ZERO = Decimal(0)
 _TABLE_FILE = "prices.json"
+_LOG = logging.getLogger(__name__)
 _MAX_REMEMBERED = 1024
 
 
@@ -98,6 +100,7 @@ class Prices:
         self._own = {name.lower(): _own_rates(price) for name, price in (own or {}).items()}
         self._table: _Table | None = None
         self._remembered: dict[tuple[str, str], _Model | None] = {}
+        self._unpriced: dict[tuple[str, str], int] = {}
 
     def price(self, provider: str, model: str, usage: Usage, at: datetime | None = None) -> Price | None:
         """What the usage costs at a moment (now); None when nobody counted or any part of it has no known price."""
@@ -112,6 +115,25 @@ class Prices:
             return None
         microusd = int((dollars * _MILLION).to_integral_value(ROUND_HALF_UP))
         return Price(microusd=microusd, version="settings" if own else self._read_table().version)
+
+    @property
+    def unpriced(self) -> Mapping[tuple[str, str], int]:
+        """How many upstream answers without a known cost this process has seen, by provider and model."""
+        return self._unpriced
+
+    def note_unpriced(self, provider: str, model: str) -> None:
+        """Counts an answer whose cost is not known, and warns once for each model. Models beyond the first thousand count as `other`."""
+        key = (provider, model)
+        count = self._unpriced.get(key, 0)
+        if not count and len(self._unpriced) >= _MAX_REMEMBERED:
+            key = (provider, "other")
+            count = self._unpriced.get(key, 0)
+        self._unpriced[key] = count + 1
+        if not count:
+            _LOG.warning(
+                'the cost of %s/%s is not known and is recorded as unknown, not as 0: set [prices."%s/%s"] if it has a price',
+                *(provider, model) * 2,
+            )
 
     def _table_rates(self, provider: str, model: str, day: date) -> Rates | None:
         found = self._find_model(provider, model)

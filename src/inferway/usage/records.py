@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from inferway.types import Usage
 
@@ -31,21 +32,31 @@ class Intent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
 
 
 class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One try at one upstream; `outcome` is `ok` or the error's code, `started_ms` counts from the beginning of the call."""
+    """One try at one upstream; `outcome` is `ok` or the error's code, `started_ms` counts from the beginning of the call.
+
+    The only attempt of a call leaves what it used and cost to the call's own fields: the two are the same. Among several each has its own.
+    `usage` None: nobody told what it used. `cost_microusd` None: what it cost is not known, and 0 that it cost nothing. `model_version` is
+    the model that the provider says it ran.
+    """
 
     provider: str
     model: str
     outcome: str
     duration_ms: float
     started_ms: float = 0.0
+    usage: Usage | None = None
+    cost_microusd: int | None = None
+    price_version: str | None = None
+    model_version: str | None = None
 
 
 class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """How a call ended. `provider` and `model` are those that answered, or those first asked when none did.
 
-    `cost_microusd` is None when some of the usage has no known price. `first_event_ms` is when the first event of a streamed answer came,
-    counted from the beginning of the call. `record_id` is unique for each call, also when a caller sends the
-    same request id twice.
+    `cost_microusd` is None when some of the usage has no known price. `record_id` is unique for each call, also when a caller sends the
+    same request id twice. `latency_ms` is the whole call here, `upstream_ms` the part of it that was spent with providers, `first_event_ms`
+    the time until the first event of a streamed answer; `retries` are the attempts that followed a failed one. `cache_kind` says which
+    cache answered.
     """
 
     record_id: str
@@ -69,6 +80,23 @@ class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     streamed: bool = False
     cached: bool = False
     first_event_ms: float | None = None
+    retries: int = 0
+    cache_kind: str | None = None
+    model_version: str | None = None
+
+    def itemized(self) -> tuple[AttemptRecord, ...]:
+        """Every attempt with what it used and cost."""
+        if len(self.attempts) != 1:
+            return self.attempts
+        return (
+            replace(
+                self.attempts[0],
+                usage=self.usage,
+                cost_microusd=self.cost_microusd,
+                price_version=self.price_version,
+                model_version=self.model_version,
+            ),
+        )
 
 
 def new_record_id() -> str:

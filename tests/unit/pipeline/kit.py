@@ -147,11 +147,17 @@ class NoMedia:
 class TokenPrice:
     """A micro-dollar for every token of providers that are not called `unpriced`."""
 
+    def __init__(self) -> None:
+        self.unpriced: list[str] = []
+
     def price(self, provider: str, model: str, usage: Usage) -> Price | None:
         del model
         if provider == "unpriced":
             return None
         return Price(microusd=(usage.tokens_used() or {}).get("total", 0), version="test")
+
+    def note_unpriced(self, provider: str, model: str) -> None:
+        self.unpriced.append(f"{provider}/{model}")
 
 
 class Kit:
@@ -161,6 +167,7 @@ class Kit:
         self, *rows: Provider, bounds: Bounds | None = None, observer: Observer | None = None
     ) -> None:
         self.ledger = MemoryLedger()
+        self.pricer = TokenPrice()
         self.slept: list[float] = []
         attempts = Attempts(RetryPolicy(), sleep=self._sleep, uniform=max)
         chosen = bounds or Bounds()
@@ -170,7 +177,7 @@ class Kit:
             media=NoMedia(),
             admission=OpenAdmission(),
             ledger=self.ledger,
-            pricer=TokenPrice(),
+            pricer=self.pricer,
             observer=observer,
         )
         self.pipeline = Pipeline(parts, chosen)

@@ -244,8 +244,11 @@ async def test_a_defect_is_settled_and_raised() -> None:
 
 
 async def test_an_unpriced_call_costs_null_and_never_zero() -> None:
-    answer = await Kit(row("unpriced", Scripted(said("x")))).infer(provider="unpriced")
+    kit = Kit(row("unpriced", Scripted(said("x"))))
+    answer = await kit.infer(provider="unpriced")
     assert answer.cost_usd is None
+    assert kit.ledger.records[0].cost_microusd is None
+    assert kit.pricer.unpriced == ["unpriced/m"]
 
 
 async def test_a_stream_sends_events_and_ends_with_the_whole_answer() -> None:

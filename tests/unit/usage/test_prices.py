@@ -113,6 +113,24 @@ def test_local_calls_are_truly_free() -> None:
     assert PRICES.price("local", "anything", Usage()) == Price(microusd=0, version="free")
 
 
+def test_an_unknown_price_is_told_once_for_each_model_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    prices = Prices()
+    for _ in range(3):
+        prices.note_unpriced("openai", "gpt-new")
+    prices.note_unpriced("mine", "m")
+    assert prices.unpriced == {("openai", "gpt-new"): 3, ("mine", "m"): 1}
+    assert caplog.text.count("openai/gpt-new is not known") == 1
+    assert caplog.text.count("mine/m is not known") == 1
+
+
+def test_counts_of_unpriced_models_stay_bounded() -> None:
+    prices = Prices()
+    for number in range(3000):
+        prices.note_unpriced("openai", f"model {number}")
+    assert len(prices.unpriced) <= 1025
+    assert sum(prices.unpriced.values()) == 3000
+
+
 def test_a_price_names_its_table() -> None:
     priced = PRICES.price("openai", "gpt-4o", usage(input=1), AT)
     assert priced is not None
