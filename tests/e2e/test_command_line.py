@@ -1,8 +1,10 @@
 """The verbs beside `serve`, as a person or a script uses them."""
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -41,6 +43,7 @@ def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
         "namespace",
         "organization",
         "secrets",
+        "db",
         "models",
         "doctor",
         "settings",
@@ -60,7 +63,8 @@ def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["serve", "call", "key", "namespace", "organization", "secrets", "models", "doctor", "settings"]
+    "verb",
+    ["serve", "call", "key", "namespace", "organization", "secrets", "db", "models", "doctor", "settings"],
 )
 def test_every_verb_has_help(verb: str) -> None:
     command = [sys.executable, "-m", "inferway", verb, "--help"]
@@ -366,3 +370,26 @@ def test_another_organization_is_made_and_listed(served: Served) -> None:
     assert made["key"].startswith("sk_")
     names = told(run("organization", "list", "--json", data_dir=served.data_dir))["results"]
     assert {each["organization_name"] for each in names} == {"default", "Second"}
+
+
+def test_the_tables_are_made_and_told_before_a_server_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    before = told(run("db", "status", "--json", data_dir=folder))
+    assert (before["revision"], before["is_current"], folder.exists()) == (None, False, False)
+    made = told(run("db", "upgrade", "--json", data_dir=folder))
+    assert (made["was"], made["revision"], made["is_current"]) == (None, before["newest"], True)
+    assert told(run("db", "upgrade", "--json", data_dir=folder))["was"] == before["newest"]
+    assert "up to date" in run("db", "status", data_dir=folder).stdout
+
+
+def test_a_database_of_a_newer_version_is_refused_in_a_line(tmp_path: Path) -> None:
+    told(run("db", "upgrade", "--json", data_dir=tmp_path))
+    with contextlib.closing(sqlite3.connect(tmp_path / "inferway.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+    for verb in (("db", "status"), ("db", "upgrade"), ("key", "list"), ("serve", "--port", "0")):
+        ended = run(*verb, data_dir=tmp_path)
+        assert ended.returncode == 1
+        assert ended.stderr.startswith("Error: ")
+        assert "newer Inferway (format 9999" in ended.stderr
+        assert ended.stderr.count("\n") == 1

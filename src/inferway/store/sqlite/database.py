@@ -5,24 +5,23 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from inferway.errors import OperatorError, StoreUnavailable
-from inferway.store.sqlite.schema import APPLICATION_ID, STEPS
+from inferway.errors import StoreUnavailable
+from inferway.store.errors import StoreError
+from inferway.store.migrations.revisions import CURRENT, VERSION_TABLE, is_current, revisions, statements
 
 FILE_NAME = "inferway.db"
 
+_APPLICATION_ID = 0x49465731
+"""Marks a file as ours ("IFW1")."""
 _BUSY_TIMEOUT_S = 5.0
 _READERS = 2
 T = TypeVar("T")
-
-
-class StoreError(OperatorError):
-    """The database file cannot be used; the message is one line that says what to do."""
 
 
 class Database:
@@ -54,6 +53,18 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(f"{file}: {error}. Restore the file, or choose another --data-dir.") from None
         return cls(file)
+
+    @staticmethod
+    def find_revision(file: Path) -> str | None:
+        """The revision of a file's tables, changing nothing; None when there is no file, or nothing in it. Raises `StoreError`."""
+        if not file.exists():
+            return None
+        try:
+            with closing(_connect(file)) as connection:
+                _require_ours(connection, file)
+                return _revision(connection)[0]
+        except sqlite3.Error as error:
+            raise StoreError(f"{file}: {error}. Restore the file, or choose another --data-dir.") from None
 
     async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Runs a function that only reads; raises `StoreUnavailable` when the file cannot be read."""
@@ -125,31 +136,46 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _bring_up_to_date(file: Path) -> None:
-    connection = _connect(file)
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        owner = connection.execute("PRAGMA application_id").fetchone()[0]
-        is_empty = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        if owner != APPLICATION_ID and not is_empty:
-            raise StoreError(f"{file}: this is another program's database. Choose another --data-dir.")
-        if version > len(STEPS):
-            raise StoreError(
-                f"{file}: written by a newer Inferway (format {version}, this one reads {len(STEPS)}). "
-                "Install that version again, or choose another --data-dir."
-            )
+    with closing(_connect(file)) as connection:
+        _require_ours(connection, file)
+        found, is_noted = _revision(connection)
         connection.execute("PRAGMA journal_mode=WAL")
-        if version < len(STEPS):
-            _in_transaction(connection, lambda within: _apply(within, version))
-    finally:
-        connection.close()
+        if found is not None and is_current(found, str(file)) and is_noted:
+            return
+        steps = _take_over(found) if found is not None and not is_noted else ()
+        if found is None or not is_current(found, str(file)):
+            steps = (*steps, *statements("sqlite", found))
+        _in_transaction(connection, lambda within: _apply(within, steps))
 
 
-def _apply(connection: sqlite3.Connection, version: int) -> None:
-    for step in STEPS[version:]:
-        for statement in step:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version={len(STEPS)}")
+def _require_ours(connection: sqlite3.Connection, file: Path) -> None:
+    """Raises `StoreError` for a database that another program made."""
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    is_empty = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    if owner != _APPLICATION_ID and not is_empty:
+        raise StoreError(f"{file}: this is another program's database. Choose another --data-dir.")
+
+
+def _revision(connection: sqlite3.Connection) -> tuple[str | None, bool]:
+    """The revision of a file's tables (None: there are none), and whether it is noted where alembic looks for it."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (VERSION_TABLE,)).fetchone():
+        return str(connection.execute(CURRENT).fetchone()[0]), True
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    return (f"{version:04}" if version else None), False
+
+
+def _take_over(revision: str) -> tuple[str, ...]:
+    """Notes the revision of a file from before alembic, which counted the same steps in its header."""
+    made = f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+    return made, f"INSERT INTO {VERSION_TABLE} VALUES ('{revision}')"  # noqa: S608 - four digits
+
+
+def _apply(connection: sqlite3.Connection, steps: Sequence[str]) -> None:
+    for step in steps:
+        connection.execute(step)
+    connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+    # The number in the header keeps programs away that know nothing of alembic's table.
+    connection.execute(f"PRAGMA user_version={int(revisions()[-1])}")
 
 
 @contextmanager
