@@ -4,15 +4,16 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import facts, failures, features
+from docs.generator import facts, failures, features, observed
 
 FOLDER = Path(__file__).parents[1]
-PAGES = ("providers.md", "errors.md")
+PAGES = ("providers.md", "errors.md", "operations.md")
 TABLES: Mapping[str, Callable[[], str]] = {
     "operations": features.operations_table,
     "parameters": features.parameter_tables,
     "model facts": facts.model_facts,
     "known servers": facts.known_servers,
+    "metrics": observed.metrics_table,
     "codes": failures.codes_table,
     "provider errors": failures.provider_errors,
 }

@@ -167,7 +167,7 @@ def _status(house: House, endpoint: Endpoint, caller: str, things: dict[str, str
     return answer.status
 
 
-def _expected(endpoint: Endpoint, caller: str, *, is_own: bool) -> set[int]:
+def _expected(endpoint: Endpoint, caller: str, *, is_own: bool) -> set[int]:  # noqa: PLR0911 - a table of cases
     """What a caller may be told; `fine` includes the refusals that come after authorization."""
     always = CALLERS[caller]
     if always is not None:
@@ -188,6 +188,8 @@ def _expected(endpoint: Endpoint, caller: str, *, is_own: bool) -> set[int]:
             {200, 404, 403} if endpoint.scope == "visible" and not endpoint.path.endswith("}") else {403, 404}
         )
     is_other = (caller == "other_organization") == is_own
+    if endpoint.scope == "operator" and caller == "other_organization":
+        return {403}
     if names_something and is_other:
         return {404}
     # What cannot be repeated ends in a conflict, and only after the caller was let in.

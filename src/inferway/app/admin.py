@@ -17,7 +17,9 @@ from inferway.app.limits import terms_of
 from inferway.errors import BadRequest
 from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import Probe
+from inferway.http.admin.metrics import MetricsRoutes
 from inferway.http.admin.table import AdminParts, endpoints_of
+from inferway.http.metrics import Scrape
 from inferway.pipeline.lending import host_of
 from inferway.providers.registry import Registry
 from inferway.settings import Settings
@@ -29,8 +31,15 @@ _FREE_BYTES = 64 * 1024 * 1024
 class AdminOffice:
     """The administration of one worker."""
 
-    def __init__(self, settings: Settings, directory: Directory, gate: Gate, registry: Registry) -> None:
-        self._directory, self._gate, self._registry = directory, gate, registry
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        gate: Gate,
+        registry: Registry,
+        scrape: Scrape | None = None,
+    ) -> None:
+        self._directory, self._gate, self._registry, self._scrape = directory, gate, registry, scrape
         self._per_minute = terms_of(settings.limits).per_minute
         self.administration = Administration(directory, gate.forget)
         self.vault = Vault(directory, Keyring(settings.secrets_key_file), gate.forget)
@@ -45,11 +54,17 @@ class AdminOffice:
             probes=probes,
             per_minute=self._per_minute,
         )
-        return endpoints_of(parts)
+        metrics = (
+            () if self._scrape is None else MetricsRoutes(self._scrape, self._first_organization).endpoints()
+        )
+        return (*endpoints_of(parts), *metrics)
 
     def routes(self, probes: dict[str, Probe]) -> list[BaseRoute]:
         """The routes, for the application."""
         return [endpoint.route(self._gate) for endpoint in self.endpoints(probes)]
+
+    async def _first_organization(self) -> str:
+        return (await self._directory.list_organizations())[0].organization_id
 
     def _find_host(self, name: str) -> tuple[str, str | None] | None:
         try:

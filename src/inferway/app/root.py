@@ -13,12 +13,14 @@ from inferway.app.admin import AdminOffice, Probes
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
 from inferway.app.rows import build_rows
+from inferway.app.watching import Watching
 from inferway.http.front import Front, pages_app
 from inferway.http.inference import InferenceEndpoint
 from inferway.http.pages import Pages
 from inferway.http.wire import Receive, Scope, Send
 from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
+from inferway.observe.vitals import Sources
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.pipeline.life import Bounds, Parts, Pipeline
 from inferway.pipeline.units import Units
@@ -59,7 +61,8 @@ class Inferway:
         self.media = MediaLoader(_media_policy(settings))
         self.local = LocalModels(settings, engine_socket)
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
-        self.office = AdminOffice(settings, self.directory, self.gate, self.registry)
+        self.watching = Watching(settings)
+        self.office = AdminOffice(settings, self.directory, self.gate, self.registry, self.watching.scrape)
         self._front = self._unstarted()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,6 +77,12 @@ class Inferway:
         journal = _journal(settings)
         drain = Drain(journal, self.ledger, every_s=settings.journal.drain_s)
         draining = asyncio.create_task(drain.run())
+        self.watching.start(
+            Sources(
+                running=lambda: journal.open_intents,
+                backlog_bytes=lambda: journal.pending_bytes,
+            )
+        )
         await self.local.start()
         self._front = self._started(journal, draining)
         self.is_ready = True
@@ -86,6 +95,7 @@ class Inferway:
             await self.local.aclose()
             await self.transport.aclose()
             await drain.aclose()
+            await self.watching.aclose()
             await journal.aclose()
             await self.gate.aclose()
             self.media.close()
@@ -109,6 +119,7 @@ class Inferway:
             gate=self.gate,
             pipeline=self._pipeline(journal),
             body_max_bytes=settings.server.body_max_mb * _MIB,
+            on_error=self.watching.note_error,
         )
         probes = Probes(
             settings,
@@ -117,7 +128,9 @@ class Inferway:
             self.registry,
             lambda: not draining.done() and journal.pending_bytes <= settings.journal.backlog_max_mb * _MIB,
         )
-        pages = pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all())])
+        pages = self.watching.counted(
+            pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all())])
+        )
         return Front(inference=endpoint, pages=pages, allowed_hosts=settings.server.allowed_hosts)
 
     def _pipeline(self, journal: Journal) -> Pipeline:
@@ -130,6 +143,7 @@ class Inferway:
             ledger=journal,
             pricer=_prices(self.settings),
             lender=self.office.vault,
+            observer=self.watching.observer,
         )
         bounds = Bounds(
             timeout_s=calls.timeout_s,

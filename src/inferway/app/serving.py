@@ -13,6 +13,7 @@ import uvloop
 from inferway.access.founding import found_or_recall
 from inferway.app.local import begin_pulls, make_pool
 from inferway.app.root import Inferway, create
+from inferway.app.watching import metrics_port
 from inferway.http.server import listen, serve, url_of
 from inferway.http.supervisor import Supervisor
 from inferway.observe.logs import configure_logs
@@ -33,7 +34,7 @@ def run_server(settings: Settings, on_ready: OnReady) -> None:
     with listen(settings.server.host, settings.server.port) as bound:
         ready = partial(on_ready, url_of(bound))
         if settings.server.workers == 1:
-            uvloop.run(serve(create(settings), bound, settings.server, ready))
+            uvloop.run(_serve_alone(settings, bound, ready))
         else:
             asyncio.run(_supervise(settings, bound, ready))
 
@@ -44,6 +45,12 @@ def make_worker(settings: Settings, engine_socket: Path) -> Inferway:
     return create(settings, engine_socket)
 
 
+async def _serve_alone(settings: Settings, bound: socket, ready: Callable[[], object]) -> None:
+    application = create(settings)
+    async with metrics_port(settings):
+        await serve(application, bound, settings.server, ready)
+
+
 async def _supervise(settings: Settings, bound: socket, on_ready: Callable[[], object]) -> None:
     # Founded here first, so that what is wrong with the data folder is said once and not by each worker.
     database = Database.open(settings.data_dir / FILE_NAME)
@@ -51,7 +58,7 @@ async def _supervise(settings: Settings, bound: socket, on_ready: Callable[[], o
         await found_or_recall(SqliteDirectory(database), settings.data_dir)
     finally:
         database.close()
-    async with _engines(settings) as engine_socket:
+    async with metrics_port(settings), _engines(settings) as engine_socket:
         make = partial(make_worker, settings, engine_socket)
         await Supervisor(make, bound, settings.server).run(on_ready)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,7 +48,16 @@ class Authenticates(Protocol):
 class InferenceEndpoint:
     """Authenticates, reads the body, runs the pipeline and renders what comes of it."""
 
-    def __init__(self, *, gate: Authenticates, pipeline: Pipeline, body_max_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        gate: Authenticates,
+        pipeline: Pipeline,
+        body_max_bytes: int,
+        on_error: Callable[[GatewayError], None] = lambda _: None,
+    ) -> None:
+        """`on_error` is told of every error that is answered."""
+        self._on_error = on_error
         self._gate = gate
         self._pipeline = pipeline
         self._body_max_bytes = body_max_bytes
@@ -76,11 +85,13 @@ class InferenceEndpoint:
         except ClientLeft:
             return
         except GatewayError as error:
+            self._on_error(error)
             standing = await self._standing(caller, ticket, error)
             await respond_error(send, error, request_id, timing, standing)
         except Exception:  # noqa: BLE001 - the outermost layer: nothing else may answer for a defect
             _log.exception("request %s failed", request_id)
             defect = internal_error(request_id)
+            self._on_error(defect)
             await respond_error(send, defect, request_id, timing, ticket.standing() if ticket else None)
 
     async def _standing(

@@ -138,7 +138,8 @@ def _advise(struct: type[Struct], key: str, path: FieldPath, origin: str) -> str
         name = env_name(meant) if from_env else ".".join(meant)
         is_leaf = not (_section(_fields(struct)[close[0]]) or _named_sections(_fields(struct)[close[0]]))
         return f"Did you mean {name if is_leaf else name + ('__…' if from_env else '.…')}?"
-    rows = {row.name.rpartition(".")[2]: row for row in describe()}
+    # The first setting of a name is the one that most people mean.
+    rows = {row.name.rpartition(".")[2]: row for row in reversed(tuple(describe()))}
     if close := difflib.get_close_matches(key.rpartition("_")[2] if key not in rows else key, rows, 1, 0.8):
         row = rows[close[0]]
         return f"Did you mean {(row.env if from_env else None) or row.name}?"

@@ -12,6 +12,7 @@ from inferway.errors import OperatorError
 
 _MIB = 1024 * 1024
 _Count = Annotated[int, Meta(ge=0, le=100_000_000)]
+_Port = Annotated[int, Meta(ge=0, le=65535)]
 _Usd = Annotated[float, Meta(ge=0, le=1e6)]
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -383,6 +384,29 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     format: Annotated[Literal["text", "json"], Meta(description="Lines for people or for machines.")] = "text"
 
 
+class MetricsSettings(Struct, frozen=True, kw_only=True):
+    """`[metrics]`: what Prometheus reads at `/metrics`."""
+
+    enabled: Annotated[
+        bool, Meta(description="Whether calls are counted for `/metrics` and `inferway top`.")
+    ] = True
+    port: Annotated[
+        _Port | None,
+        Meta(
+            description="A port of its own that serves `/metrics` without a key; by default only the server's own, with an admin key.",
+        ),
+    ] = None
+    bind: Annotated[str, Meta(min_length=1, description="Address that `metrics.port` listens on.")] = (
+        "127.0.0.1"
+    )
+    models_max: Annotated[
+        int,
+        Meta(
+            ge=1, le=500, description="Models that have a label of their own; all further ones are `other`."
+        ),
+    ] = 200
+
+
 class PriceSettings(Struct, frozen=True, kw_only=True):
     """`[prices."provider/model"]`: your own price, in US dollars per million tokens unless said otherwise."""
 
@@ -437,6 +461,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     prices: dict[str, PriceSettings] = {}
     client: ClientSettings = ClientSettings()
     config_file: Path | None = None

@@ -28,8 +28,10 @@ BODY_MAX_BYTES = 1024 * 1024
 _USER_AGENT_MAX = 200
 T = TypeVar("T", bound=Struct)
 
-Reach = Literal["grant", "visible", "anyone"]
-"""How scopes bear on a route that has no single kind of thing: `grant` checks what is granted, `visible` hides what is out of scope."""
+Reach = Literal["grant", "visible", "anyone", "operator"]
+"""How scopes bear on a route that has no single kind of thing: `grant` checks what is granted, `visible` hides what is out of scope,
+`operator` takes no key with scopes, as it shows the whole machine.
+"""
 
 
 class Identifies(Protocol):
@@ -163,7 +165,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def _require_scope(self, visit: Visit) -> None:
         if not visit.holder.key.scopes or self.scope in ("anyone", "visible"):
             return
-        if self.scope == "grant":
+        if self.scope == "operator":
+            allowed = False
+        elif self.scope == "grant":
             allowed = any(scope.allows(str(self.permission)) for scope in visit.holder.key.scopes)
         else:
             last = list(visit.request.path_params.values())[-1:]
