@@ -24,9 +24,9 @@ from inferway.access.records import (
 )
 from inferway.access.scopes import Scope
 from inferway.errors import Conflict
+from inferway.store.directory import SqlDirectory
 from inferway.store.memory.directory import MemoryDirectory
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.directory import SqliteDirectory
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ async def directory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
         yield MemoryDirectory()
         return
     database = Database.open(tmp_path / "inferway.db")
-    yield SqliteDirectory(database)
+    yield SqlDirectory(database)
     database.close()
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from inferway.store.ledger import SqlLedger
 from inferway.store.memory.ledger import MemoryLedger
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.ledger import SqliteLedger
 from inferway.types import Usage
 from inferway.usage.ledger import Ledger
 from inferway.usage.records import AttemptRecord, UsageRecord
@@ -69,7 +69,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield MemoryLedger()
         return
     database = Database.open(tmp_path / "inferway.db")
-    yield SqliteLedger(database)
+    yield SqlLedger(database)
     database.close()
 
 

@@ -9,18 +9,18 @@ from inferway.access.administration import Administration
 from inferway.access.founding import found_or_recall
 from inferway.access.gate import Gate
 from inferway.errors import Unauthorized
+from inferway.store.directory import SqlDirectory
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.directory import SqliteDirectory
 
 
 async def test_a_revocation_reaches_another_process_within_five_seconds(tmp_path: Path) -> None:
     here, there = (Database.open(tmp_path / "inferway.db") for _ in range(2))
-    credentials = await found_or_recall(SqliteDirectory(here), tmp_path)
+    credentials = await found_or_recall(SqlDirectory(here), tmp_path)
     assert credentials is not None
-    gate = Gate(SqliteDirectory(there), refresh_s=0.01)
+    gate = Gate(SqlDirectory(there), refresh_s=0.01)
     bearer = f"Bearer {credentials.inference_key}".encode()
     await gate.authenticate(bearer, b"default")
-    await Administration(SqliteDirectory(here)).revoke_key(credentials.organization_id, "inference")
+    await Administration(SqlDirectory(here)).revoke_key(credentials.organization_id, "inference")
 
     async def until_refused() -> None:
         while True:

@@ -9,8 +9,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.ledger import SqliteLedger
 from inferway.types import Usage
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
@@ -67,7 +67,7 @@ async def caller(journal: Journal, name: str) -> None:
 async def main(home: Path, run: str) -> None:
     """Four callers and the mover on small files, so that a kill meets rotation, moving and deleting too."""
     journal = Journal(home / "journal", file_bytes=4000)
-    drain = Drain(journal, SqliteLedger(Database.open(home / "inferway.db")), every_s=0.01)
+    drain = Drain(journal, SqlLedger(Database.open(home / "inferway.db")), every_s=0.01)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(drain.run())
         for n in range(4):

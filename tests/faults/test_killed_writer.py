@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.ledger import SqliteLedger
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
 
@@ -36,11 +36,11 @@ async def test_nothing_acknowledged_is_lost_when_workers_are_killed(tmp_path: Pa
     assert len(answered) > 1000
 
     database = Database.open(tmp_path / "inferway.db")
-    ledger = SqliteLedger(database)
+    ledger = SqlLedger(database)
     journal = Journal(tmp_path / "journal")
     await Drain(journal, ledger).adopt_orphans()
     rows = await ledger.list_records("org_1", limit=10_000_000)
-    whole = await database.read(lambda connection: connection.execute("PRAGMA integrity_check").fetchone()[0])
+    whole = (await database.select("PRAGMA integrity_check"))[0][0]
     database.close()
 
     status = {row.record_id: row.status for row in rows}

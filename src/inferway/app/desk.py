@@ -17,8 +17,8 @@ from inferway.providers.local.catalogue import LocalModel, load_catalogue
 from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, PullReport, list_models, pull
 from inferway.providers.local.shelf import Busy, FileReport, Shelf
 from inferway.settings import Settings
+from inferway.store.directory import SqlDirectory
 from inferway.store.sqlite.database import FILE_NAME, Database
-from inferway.store.sqlite.directory import SqliteDirectory
 
 DATABASE_FILE = FILE_NAME
 """The store's file in the data folder."""
@@ -48,7 +48,7 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
     """
     database = Database.open(settings.data_dir / DATABASE_FILE)
     try:
-        directory = SqliteDirectory(database)
+        directory = SqlDirectory(database)
         await found_or_recall(directory, settings.data_dir)
         organizations = await directory.list_organizations()
         yield Office(directory, organizations[0].organization_id)

@@ -27,9 +27,9 @@ from inferway.pipeline.units import Units
 from inferway.providers.registry import Registry
 from inferway.providers.transport import HttpTransport, Limits
 from inferway.settings import Settings
+from inferway.store.directory import SqlDirectory
+from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
-from inferway.store.sqlite.directory import SqliteDirectory
-from inferway.store.sqlite.ledger import SqliteLedger
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
 from inferway.usage.prices import OwnPrice, Prices
@@ -53,8 +53,8 @@ class Inferway:
         self.settings = settings
         self.is_ready = False
         self.database = Database.open(settings.data_dir / FILE_NAME)
-        self.directory = SqliteDirectory(self.database)
-        self.ledger = SqliteLedger(self.database)
+        self.directory = SqlDirectory(self.database)
+        self.ledger = SqlLedger(self.database)
         self.gate = _gate(settings, self.directory)
         self.limits = CallLimits(settings)
         self.transport = HttpTransport(limits=_limits(settings))
@@ -154,7 +154,7 @@ class Inferway:
         return Pipeline(parts, bounds)
 
 
-def _gate(settings: Settings, directory: SqliteDirectory) -> Gate:
+def _gate(settings: Settings, directory: SqlDirectory) -> Gate:
     access = settings.access
     return Gate(
         directory, cached_keys=access.cached_keys, refresh_s=access.refresh_s, grace_s=access.outage_grace_s

@@ -19,8 +19,8 @@ from inferway.http.supervisor import Supervisor
 from inferway.observe.logs import configure_logs
 from inferway.providers.local.remote import PoolServer, choose_socket
 from inferway.settings import Settings
+from inferway.store.directory import SqlDirectory
 from inferway.store.sqlite.database import FILE_NAME, Database
-from inferway.store.sqlite.directory import SqliteDirectory
 
 OnReady = Callable[[str], object]
 
@@ -55,7 +55,7 @@ async def _supervise(settings: Settings, bound: socket, on_ready: Callable[[], o
     # Founded here first, so that what is wrong with the data folder is said once and not by each worker.
     database = Database.open(settings.data_dir / FILE_NAME)
     try:
-        await found_or_recall(SqliteDirectory(database), settings.data_dir)
+        await found_or_recall(SqlDirectory(database), settings.data_dir)
     finally:
         database.close()
     async with metrics_port(settings), _engines(settings) as engine_socket:

@@ -17,9 +17,9 @@ from inferway.access.founding import found_or_recall
 from inferway.access.gate import Gate
 from inferway.access.records import Permission
 from inferway.errors import BadRequest, NotFound
+from inferway.store.directory import SqlDirectory
 from inferway.store.memory.directory import MemoryDirectory
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.directory import SqliteDirectory
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_a_boot_killed_before_its_commit_is_made_good_by_the_next(tmp_path
 async def test_only_the_owner_can_read_what_is_secret(tmp_path: Path) -> None:
     home = tmp_path / "data"
     database = Database.open(home / "inferway.db")
-    await found_or_recall(SqliteDirectory(database), home)
+    await found_or_recall(SqlDirectory(database), home)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir()}
     database.close()
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
@@ -92,7 +92,7 @@ async def test_only_the_owner_can_read_what_is_secret(tmp_path: Path) -> None:
 
 async def test_the_server_keeps_no_key_in_its_database(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "inferway.db")
-    credentials = await found_or_recall(SqliteDirectory(database), tmp_path)
+    credentials = await found_or_recall(SqlDirectory(database), tmp_path)
     database.close()
     assert credentials is not None
     stored = (tmp_path / "inferway.db").read_bytes()
@@ -127,7 +127,7 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def _boot(home: str) -> str:
     database = Database.open(Path(home) / "inferway.db")
-    credentials = asyncio.run(found_or_recall(SqliteDirectory(database), Path(home)))
+    credentials = asyncio.run(found_or_recall(SqlDirectory(database), Path(home)))
     database.close()
     return credentials.admin_key if credentials else ""
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from inferway.errors import StoreUnavailable
+from inferway.store.directory import SqlDirectory
 from inferway.store.errors import StoreError
 from inferway.store.migrations.revisions import revisions
 from inferway.store.migrations.writer import write_statements
 from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.directory import SqliteDirectory
+from inferway.store.work import Work, ask
 
 
 def test_a_new_file_is_in_wal_mode_and_marked_as_ours(tmp_path: Path) -> None:
@@ -66,18 +67,13 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
 async def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "inferway.db")
 
-    def half(connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "INSERT INTO organizations (organization_id, name, created_at) VALUES ('o', 'n', 1)"
-        )
-        connection.execute("INSERT INTO nothing VALUES (1)")
+    def half() -> Work[None]:
+        yield ask("INSERT INTO organizations (organization_id, name, created_at) VALUES ('o', 'n', 1)")
+        yield ask("INSERT INTO nothing VALUES (1)")
 
     with pytest.raises(StoreUnavailable):
-        await database.write(half)
-    rows = await database.read(
-        lambda connection: connection.execute("SELECT * FROM organizations").fetchall()
-    )
-    assert rows == []
+        await database.change(half())
+    assert list(await database.select("SELECT * FROM organizations")) == []
     database.close()
 
 
@@ -104,7 +100,7 @@ async def test_a_file_from_before_alembic_is_taken_over_as_it_is(tmp_path: Path)
     connection.close()
     assert Database.find_revision(file) == "0002"
     database = Database.open(file)
-    assert [each.name for each in await SqliteDirectory(database).list_organizations()] == ["n"]
+    assert [each.name for each in await SqlDirectory(database).list_organizations()] == ["n"]
     database.close()
     assert Database.find_revision(file) == revisions()[-1]
 
@@ -164,7 +160,7 @@ async def test_a_folder_of_the_first_version_keeps_its_keys(tmp_path: Path) -> N
     connection.commit()
     connection.close()
     database = Database.open(file)
-    directory = SqliteDirectory(database)
+    directory = SqlDirectory(database)
     found = await directory.find_key(b"d" * 32)
     assert found is not None
     assert (found.name, found.permission, found.scopes, found.status(datetime.now(UTC))) == (

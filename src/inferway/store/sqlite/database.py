@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from inferway.errors import StoreUnavailable
 from inferway.store.errors import StoreError
 from inferway.store.migrations.revisions import CURRENT, VERSION_TABLE, is_current, revisions, statements
+from inferway.store.work import Ask, Each, Fill, Row, Taken, Work
 
 FILE_NAME = "inferway.db"
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """The opened file. `read` and `write` run a function on a connection in a thread, never on the event loop."""
+    """The `SqlDatabase` in one file. Statements run in threads, never on the event loop."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -66,28 +67,39 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(f"{file}: {error}. Restore the file, or choose another --data-dir.") from None
 
-    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs a function that only reads; raises `StoreUnavailable` when the file cannot be read."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._run, function, False)
+    async def select(self, text: str, *values: Any) -> Sequence[Row]:
+        """See `SqlDatabase`."""
+        return await self._on(self._readers, lambda connection: _ask(connection, Ask(text, values)))
 
-    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs a function in one transaction, which is undone when it raises.
+    async def report(self, text: str, *values: Any) -> Sequence[Row]:
+        """See `SqlDatabase`; there is no more patience here than for anything else."""
+        return await self.select(text, *values)
 
-        Raises `StoreUnavailable` when the file cannot be written; `sqlite3.IntegrityError` is the caller's to understand.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._run, function, True)
+    async def change(self, work: Work[T]) -> T:
+        """See `SqlDatabase`."""
+        return await self._on(
+            self._writer, lambda connection: _in_transaction(connection, lambda: _do(connection, work))
+        )
+
+    async def fill(self, work: Work[T]) -> T:
+        """See `SqlDatabase`."""
+        return await self.change(work)
 
     async def check_reads(self) -> None:
-        """Reads something; raises `StoreUnavailable`."""
-        await self.read(
-            lambda connection: connection.execute("SELECT generation FROM access_state").fetchone()
-        )
+        """See `SqlDatabase`."""
+        await self.select("SELECT generation FROM access_state")
 
     async def check_writes(self) -> None:
-        """Takes the right to write and gives it back; raises `StoreUnavailable`."""
-        await self.write(
-            lambda connection: connection.execute("UPDATE access_state SET generation = generation WHERE 0")
-        )
+        """See `SqlDatabase`."""
+
+        def touch() -> Work[None]:
+            yield Ask("UPDATE access_state SET generation = generation WHERE 1 = 0")
+
+        await self.change(touch())
+
+    async def aclose(self) -> None:
+        """See `SqlDatabase`."""
+        await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Waits for what is running and closes every connection."""
@@ -96,12 +108,16 @@ class Database:
         for connection in self._connections:
             connection.close()
 
-    def _run(self, function: Callable[[sqlite3.Connection], T], writes: bool) -> T:  # noqa: FBT001 -- executors pass positions
+    async def _on(self, threads: ThreadPoolExecutor, function: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, self._run, function)
+
+    def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            connection = self._connection()
-            return _in_transaction(connection, function) if writes else function(connection)
-        except sqlite3.IntegrityError:
-            raise
+            return function(self._connection())
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+                raise
+            raise Taken from None
         except sqlite3.Error as error:
             raise StoreUnavailable("The database cannot be used right now.", retry_after_s=5) from error
 
@@ -115,10 +131,44 @@ class Database:
         return connection
 
 
-def _in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]) -> T:
+def _do(connection: sqlite3.Connection, work: Work[T]) -> T:
+    """Runs a work to its end, sending it the rows of each statement."""
+    rows: Sequence[Row] | None = None
+    while True:
+        try:
+            # The first value that a generator is sent must be None.
+            step = work.send(cast("Sequence[Row]", rows))
+        except StopIteration as ended:
+            return cast("T", ended.value)
+        rows = _ask(connection, step)
+
+
+def _ask(connection: sqlite3.Connection, step: Ask | Each | Fill) -> Sequence[Row]:
+    if isinstance(step, Ask):
+        return connection.execute(_places(step.text), step.values).fetchall()
+    if isinstance(step, Each):
+        connection.executemany(_places(step.text), step.rows)
+        return ()
+    before = connection.total_changes
+    connection.executemany(_fill_text(step.table, step.key, tuple(step.columns)), step.rows)
+    return ((connection.total_changes - before,),)
+
+
+def _places(text: str) -> str:
+    """SQLite's way to number the places of values; no text of ours has this sign elsewhere."""
+    return text.replace("$", "?")
+
+
+def _fill_text(table: str, key: str, columns: tuple[str, ...]) -> str:
+    places = ", ".join("?" * len(columns))
+    # Names of our own tables and columns.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT ({key}) DO NOTHING"  # noqa: S608
+
+
+def _in_transaction(connection: sqlite3.Connection, function: Callable[[], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        answer = function(connection)
+        answer = function()
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -129,6 +179,7 @@ def _in_transaction(connection: sqlite3.Connection, function: Callable[[sqlite3.
 
 def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, _BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
     # FULL, because a journal file is deleted once its records are committed here: they must be on the disk by then.
     for setting in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-2000"):
         connection.execute(f"PRAGMA {setting}")
@@ -145,7 +196,7 @@ def _bring_up_to_date(file: Path) -> None:
         steps = _take_over(found) if found is not None and not is_noted else ()
         if found is None or not is_current(found, str(file)):
             steps = (*steps, *statements("sqlite", found))
-        _in_transaction(connection, lambda within: _apply(within, steps))
+        _in_transaction(connection, lambda: _apply(connection, steps))
 
 
 def _require_ours(connection: sqlite3.Connection, file: Path) -> None:

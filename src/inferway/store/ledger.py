@@ -1,72 +1,80 @@
-"""The rows of all calls in SQLite."""
+"""The rows of all calls in SQL."""
 
-import sqlite3
 from collections.abc import Sequence
-from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.moments import to_microseconds, to_moment
+from inferway.store.moments import to_microseconds, to_moment
+from inferway.store.work import Fill, Row, SqlDatabase, Work
 from inferway.types import Usage
 from inferway.usage.records import AttemptRecord, UsageRecord
 
-_INSERT = (
-    "INSERT INTO usage (record_id, request_id, organization_id, namespace_id, key_id, operation, provider, model, status, "
-    "started_at, latency_ms, upstream_ms, input, cached_read, cache_write, output, reasoning, audio_input, audio_ms, images, "
-    "vectors, characters, usage_source, usage_raw, error_type, error_code, attempts, cost_microusd, price_version, streamed, "
-    "cached) VALUES {rows} ON CONFLICT (record_id) DO NOTHING"
-)
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ROWS_AT_ONCE = 64
-"""Each statement gives the interpreter's lock away and has to wait for it again, so that many rows are one statement."""
+_Kind = Literal["text", "integer", "real", "blob"]
+_COLUMNS: dict[str, _Kind] = {
+    "record_id": "text",
+    "request_id": "text",
+    "organization_id": "text",
+    "namespace_id": "text",
+    "key_id": "text",
+    "operation": "text",
+    "provider": "text",
+    "model": "text",
+    "status": "text",
+    "started_at": "integer",
+    "latency_ms": "real",
+    "upstream_ms": "real",
+    "input": "integer",
+    "cached_read": "integer",
+    "cache_write": "integer",
+    "output": "integer",
+    "reasoning": "integer",
+    "audio_input": "integer",
+    "audio_ms": "integer",
+    "images": "integer",
+    "vectors": "integer",
+    "characters": "integer",
+    "usage_source": "text",
+    "usage_raw": "blob",
+    "error_type": "text",
+    "error_code": "text",
+    "attempts": "text",
+    "cost_microusd": "integer",
+    "price_version": "text",
+    "streamed": "integer",
+    "cached": "integer",
+}
 _MAX_INTEGER = 2**63 - 1
 
 
-class SqliteLedger:
-    """The `Ledger` of usage over one database file."""
+class SqlLedger:
+    """The `Ledger` of usage over a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqlDatabase) -> None:
         self._database = database
-        self._insert_one = _INSERT.format(rows=_ROW)
-        self._insert_many = _INSERT.format(rows=", ".join([_ROW] * _ROWS_AT_ONCE))
 
     async def add(self, records: Sequence[UsageRecord]) -> int:
         """See `Ledger`."""
 
-        def insert(connection: sqlite3.Connection) -> int:
-            before = connection.total_changes
-            whole = len(records) - len(records) % _ROWS_AT_ONCE
-            for start in range(0, whole, _ROWS_AT_ONCE):
-                rows = map(_row, records[start : start + _ROWS_AT_ONCE])
-                connection.execute(self._insert_many, list(chain.from_iterable(rows)))
-            connection.executemany(self._insert_one, map(_row, records[whole:]))
-            return connection.total_changes - before
+        def insert() -> Work[int]:
+            added = yield Fill("usage", "record_id", _COLUMNS, list(map(_row, records)))
+            return int(added[0][0])
 
-        return await self._database.write(insert)
+        return await self._database.fill(insert())
 
     async def find_record(self, record_id: str) -> UsageRecord | None:
         """See `Ledger`."""
-        rows = await self._rows("SELECT * FROM usage WHERE record_id = ?", record_id)
+        rows = await self._database.select("SELECT * FROM usage WHERE record_id = $1", record_id)
         return _record(rows[0]) if rows else None
 
     async def list_records(self, organization_id: str, *, limit: int = 100) -> tuple[UsageRecord, ...]:
         """See `Ledger`."""
-        rows = await self._rows(
-            "SELECT * FROM usage WHERE organization_id = ? ORDER BY started_at DESC, record_id DESC LIMIT ?",
+        rows = await self._database.select(
+            "SELECT * FROM usage WHERE organization_id = $1 ORDER BY started_at DESC, record_id DESC LIMIT $2",
             organization_id,
             limit,
         )
         return tuple(map(_record, rows))
-
-    async def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
-            cursor = connection.cursor()
-            cursor.row_factory = sqlite3.Row
-            return cursor.execute(query, values).fetchall()
-
-        return await self._database.read(select)
 
 
 def _row(record: UsageRecord) -> tuple[Any, ...]:
@@ -95,12 +103,12 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         msgspec.json.encode(record.attempts).decode(),
         record.cost_microusd,
         record.price_version,
-        record.streamed,
-        record.cached,
+        int(record.streamed),
+        int(record.cached),
     )
 
 
-def _record(row: sqlite3.Row) -> UsageRecord:
+def _record(row: Row) -> UsageRecord:
     return UsageRecord(
         record_id=row["record_id"],
         request_id=row["request_id"],

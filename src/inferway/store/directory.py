@@ -1,7 +1,6 @@
-"""Organizations, namespaces, users, keys, secrets and the audit log in SQLite."""
+"""Organizations, namespaces, users, keys, secrets and the audit log in SQL."""
 
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -11,18 +10,18 @@ from inferway.access.directory import AuditFilter, Founding
 from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, User
 from inferway.access.secrets import SealedSecret
 from inferway.errors import Conflict
-from inferway.store.sqlite.database import Database
-from inferway.store.sqlite.moments import to_microseconds
-from inferway.store.sqlite.rows import Table
+from inferway.store.moments import to_microseconds
+from inferway.store.rows import Table
+from inferway.store.work import Each, SqlDatabase, Taken, Work, ask
 
 R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
 
 
-class SqliteDirectory:
-    """The `Directory` of access over one database file."""
+class SqlDirectory:
+    """The `Directory` of access over a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqlDatabase) -> None:
         self._database = database
         self._organizations = Table(Organization, "organizations", "organization_id")
         self._namespaces = Table(Namespace, "namespaces", "namespace_id")
@@ -33,34 +32,30 @@ class SqliteDirectory:
 
     async def generation(self) -> int:
         """See `Directory`."""
-        rows = await self._database.read(
-            lambda connection: connection.execute("SELECT generation FROM access_state").fetchall()
-        )
+        rows = await self._database.select("SELECT generation FROM access_state")
         return int(rows[0][0])
 
     async def found(self, founding: Founding) -> bool:
         """See `Directory`."""
 
-        def insert(connection: sqlite3.Connection) -> bool:
-            if connection.execute("SELECT 1 FROM organizations LIMIT 1").fetchone():
+        def insert() -> Work[bool]:
+            if (yield ask("SELECT 1 FROM organizations LIMIT 1")):
                 return False
-            self._insert_tenant(connection, founding)
+            yield from self._insert_tenant(founding)
             return True
 
-        return await self._change(insert, taken="organization_taken")
+        return await self._change(insert(), taken="organization_taken")
 
     async def add_tenant(self, founding: Founding) -> None:
         """See `Directory`."""
-        await self._change(
-            lambda connection: self._insert_tenant(connection, founding), taken="organization_taken"
-        )
+        await self._change(self._insert_tenant(founding), taken="organization_taken")
 
-    def _insert_tenant(self, connection: sqlite3.Connection, founding: Founding) -> None:
-        self._organizations.insert(connection, founding.organization)
-        self._namespaces.insert(connection, founding.namespace)
-        self._users.insert(connection, founding.user)
+    def _insert_tenant(self, founding: Founding) -> Work[None]:
+        yield from self._organizations.insert(founding.organization)
+        yield from self._namespaces.insert(founding.namespace)
+        yield from self._users.insert(founding.user)
         for key in founding.keys:
-            self._keys.insert(connection, key)
+            yield from self._keys.insert(key)
 
     async def list_organizations(self) -> tuple[Organization, ...]:
         """See `Directory`."""
@@ -68,7 +63,7 @@ class SqliteDirectory:
 
     async def find_organization(self, organization_id: str) -> Organization | None:
         """See `Directory`."""
-        return await self._find(self._organizations, "WHERE organization_id = ?", organization_id)
+        return await self._find(self._organizations, "WHERE organization_id = $1", organization_id)
 
     async def replace_organization(
         self, organization: Organization, *, was: Organization, event: AuditEvent | None = None
@@ -78,38 +73,37 @@ class SqliteDirectory:
 
     async def find_key(self, digest: bytes) -> ApiKey | None:
         """See `Directory`."""
-        return await self._find(self._keys, "WHERE digest = ?1 OR previous_digest = ?1", digest)
+        return await self._find(self._keys, "WHERE digest = $1 OR previous_digest = $1", digest)
 
     async def find_user(self, organization_id: str, email: str) -> User | None:
         """See `Directory`."""
-        return await self._find(
-            self._users, "WHERE organization_id = ? AND email = ?", organization_id, email
-        )
+        where = "WHERE organization_id = $1 AND lower(email) = lower($2)"
+        return await self._find(self._users, where, organization_id, email)
 
     async def find_user_by_id(self, user_id: str) -> User | None:
         """See `Directory`."""
-        return await self._find(self._users, "WHERE user_id = ?", user_id)
+        return await self._find(self._users, "WHERE user_id = $1", user_id)
 
     async def list_users(self, organization_id: str) -> tuple[User, ...]:
         """See `Directory`."""
         return await self._select(
-            self._users, "WHERE organization_id = ? ORDER BY created_at, user_id", organization_id
+            self._users, "WHERE organization_id = $1 ORDER BY created_at, user_id", organization_id
         )
 
     async def find_namespace(self, organization_id: str, reference: str) -> Namespace | None:
         """See `Directory`."""
-        where = "WHERE organization_id = ?1 AND (namespace_id = ?2 OR name = ?2)"
+        where = "WHERE organization_id = $1 AND (namespace_id = $2 OR name = $2)"
         return await self._find(self._namespaces, where, organization_id, reference)
 
     async def list_namespaces(self, organization_id: str) -> tuple[Namespace, ...]:
         """See `Directory`."""
-        where = "WHERE organization_id = ? ORDER BY created_at, namespace_id"
+        where = "WHERE organization_id = $1 ORDER BY created_at, namespace_id"
         return await self._select(self._namespaces, where, organization_id)
 
     async def list_keys(self, organization_id: str) -> tuple[ApiKey, ...]:
         """See `Directory`."""
         return await self._select(
-            self._keys, "WHERE organization_id = ? ORDER BY created_at, key_id", organization_id
+            self._keys, "WHERE organization_id = $1 ORDER BY created_at, key_id", organization_id
         )
 
     async def add_namespace(self, namespace: Namespace, *, event: AuditEvent | None = None) -> None:
@@ -124,7 +118,7 @@ class SqliteDirectory:
 
     async def remove_namespace(self, namespace: Namespace, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
-        await self._change(lambda connection: self._namespaces.delete(connection, namespace), event=event)
+        await self._change(self._namespaces.delete(namespace), event=event)
 
     async def add_user(self, user: User, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
@@ -137,11 +131,11 @@ class SqliteDirectory:
     async def remove_user(self, user: User, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
 
-        def remove(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM api_keys WHERE user_id = ?", (user.user_id,))
-            self._users.delete(connection, user)
+        def remove() -> Work[None]:
+            yield ask("DELETE FROM api_keys WHERE user_id = $1", user.user_id)
+            yield from self._users.delete(user)
 
-        await self._change(remove, event=event)
+        await self._change(remove(), event=event)
 
     async def add_key(self, key: ApiKey, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
@@ -154,19 +148,31 @@ class SqliteDirectory:
     async def touch_keys(self, used: Mapping[str, datetime]) -> None:
         """See `Directory`."""
         rows = [(to_microseconds(moment), key_id) for key_id, moment in used.items()]
-        query = "UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), ?) WHERE key_id = ?"
-        await self._database.write(lambda connection: connection.executemany(query, rows))
+        # In the order of the keys, so that two processes that note the same ones never wait for one another in a circle.
+        rows.sort(key=lambda row: row[1])
+
+        def note() -> Work[None]:
+            yield Each(
+                "UPDATE api_keys SET last_used_at = $1 WHERE key_id = $2 AND (last_used_at IS NULL OR last_used_at < $1)",
+                rows,
+            )
+
+        await self._database.change(note())
 
     async def find_secret(self, organization_id: str, name: str) -> SealedSecret | None:
         """See `Directory`."""
         return await self._find(
-            self._secrets, "WHERE organization_id = ? AND name = ?", organization_id, name
+            self._secrets, "WHERE organization_id = $1 AND name = $2", organization_id, name
         )
 
     async def list_secrets(self, organization_id: str | None) -> tuple[SealedSecret, ...]:
         """See `Directory`."""
-        where = "WHERE ?1 IS NULL OR organization_id = ?1 ORDER BY name, secret_id"
-        return await self._select(self._secrets, where, organization_id)
+        where, values = (
+            ("", ()) if organization_id is None else ("WHERE organization_id = $1", (organization_id,))
+        )
+        found = await self._select(self._secrets, where, *values)
+        # Here, as databases order texts by different rules.
+        return tuple(sorted(found, key=lambda secret: (secret.name, secret.secret_id)))
 
     async def add_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
@@ -180,87 +186,77 @@ class SqliteDirectory:
     ) -> None:
         """See `Directory`."""
 
-        def replace(connection: sqlite3.Connection) -> None:
+        def replace() -> Work[None]:
             for was, secret in pairs:
-                self._secrets.replace(connection, secret, was)
+                yield from self._secrets.replace(secret, was)
 
-        await self._change(replace, event=event)
+        await self._change(replace(), event=event)
 
     async def remove_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
-        await self._change(lambda connection: self._secrets.delete(connection, secret), event=event)
+        await self._change(self._secrets.delete(secret), event=event)
 
     async def list_events(
         self, organization_id: str, wanted: AuditFilter, *, skip: int, limit: int
     ) -> tuple[tuple[AuditEvent, ...], int]:
         """See `Directory`."""
         where, values = _audit_clause(organization_id, wanted)
-
-        def select(connection: sqlite3.Connection) -> tuple[tuple[AuditEvent, ...], int]:
-            counted = "SELECT count(*) FROM audit_events " + where  # noqa: S608 - a clause of constants
-            total = connection.execute(counted, values).fetchone()[0]
-            order = " ORDER BY at DESC, audit_id DESC LIMIT ? OFFSET ?"
-            return self._events.select(connection, where + order, *values, limit, skip), int(total)
-
-        return await self._database.read(select)
+        counted = "SELECT count(*) FROM audit_events " + where  # noqa: S608 - a clause of constants
+        total = (await self._database.select(counted, *values))[0][0]
+        order = f" ORDER BY at DESC, audit_id DESC LIMIT ${len(values) + 1} OFFSET ${len(values) + 2}"
+        return await self._select(self._events, where + order, *values, limit, skip), int(total)
 
     async def find_event(self, organization_id: str, audit_id: str) -> AuditEvent | None:
         """See `Directory`."""
-        where = "WHERE organization_id = ? AND audit_id = ?"
+        where = "WHERE organization_id = $1 AND audit_id = $2"
         return await self._find(self._events, where, organization_id, audit_id)
 
     async def _select(self, table: Table[R], where: str, *values: object) -> tuple[R, ...]:
-        return await self._database.read(lambda connection: table.select(connection, where, *values))
+        return await table.select(self._database, where, *values)
 
     async def _find(self, table: Table[R], where: str, *values: object) -> R | None:
         found = await self._select(table, where, *values)
         return found[0] if found else None
 
     async def _add(self, table: Table[R], record: R, event: AuditEvent | None, *, taken: str) -> None:
-        await self._change(lambda connection: table.insert(connection, record), event=event, taken=taken)
+        await self._change(table.insert(record), event=event, taken=taken)
 
     async def _replace(
         self, table: Table[R], record: R, was: R, event: AuditEvent | None, *, taken: str
     ) -> None:
-        await self._change(
-            lambda connection: table.replace(connection, record, was), event=event, taken=taken
-        )
+        await self._change(table.replace(record, was), event=event, taken=taken)
 
     async def _change(
-        self,
-        function: Callable[[sqlite3.Connection], T],
-        *,
-        event: AuditEvent | None = None,
-        taken: str = "name_taken",
+        self, work: Work[T], *, event: AuditEvent | None = None, taken: str = "name_taken"
     ) -> T:
         """Makes a change and counts it in the same transaction, so that no other process can miss it."""
 
-        def counted(connection: sqlite3.Connection) -> T:
-            answer = function(connection)
+        def counted() -> Work[T]:
+            # First, as whoever changes this row is alone until the end of the transaction: what is read then is what is replaced.
+            yield ask("UPDATE access_state SET generation = generation + 1")
+            answer = yield from work
             if event is not None:
-                self._events.insert(connection, event)
-            connection.execute("UPDATE access_state SET generation = generation + 1")
+                yield from self._events.insert(event)
             return answer
 
         try:
-            return await self._database.write(counted)
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
-                raise
+            return await self._database.change(counted())
+        except Taken:
             raise Conflict("That name is taken.", code=taken) from None
 
 
 def _audit_clause(organization_id: str, wanted: AuditFilter) -> tuple[str, list[Any]]:
     """The clause that picks audit events, and its values."""
-    parts, values = ["organization_id = ?"], [organization_id]
-    for field in ("resource_type", "resource_id", "actor_id", "action"):
-        value = getattr(wanted, field)
-        if value is not None:
-            parts.append(f"{field} = ?")
-            values.append(value)
-    bounds: list[Any] = []
-    for sign, moment in ((">=", wanted.start), ("<", wanted.end)):
-        if moment is not None:
-            parts.append(f"at {sign} ?")
-            bounds.append(to_microseconds(moment))
-    return "WHERE " + " AND ".join(parts), [*values, *bounds]
+    start, end = (None if each is None else to_microseconds(each) for each in (wanted.start, wanted.end))
+    conditions = {
+        "organization_id =": organization_id,
+        "resource_type =": wanted.resource_type,
+        "resource_id =": wanted.resource_id,
+        "actor_id =": wanted.actor_id,
+        "action =": wanted.action,
+        "at >=": start,
+        "at <": end,
+    }
+    chosen = {condition: value for condition, value in conditions.items() if value is not None}
+    clauses = [f"{condition} ${number}" for number, condition in enumerate(chosen, 1)]
+    return "WHERE " + " AND ".join(clauses), list(chosen.values())

@@ -1,6 +1,5 @@
 """Records as table rows: a column for each field, named as the field."""
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from inferway.errors import Conflict
-from inferway.store.sqlite.moments import to_microseconds, to_moment
+from inferway.store.moments import to_microseconds, to_moment
+from inferway.store.work import Row, SqlDatabase, Work, ask
 
 R = TypeVar("R", bound=Struct)
 
@@ -27,42 +27,42 @@ class Table(Generic[R]):
         self._forms = {field: _form(hint) for field, hint in get_type_hints(kind).items()}
         self._written = tuple(field for field in self._forms if field not in unwritten)
         self._unwritten = dict.fromkeys(unwritten)
+        # Names of our own fields, and places for values.
+        places = ", ".join(f"${number}" for number in range(1, len(self._written) + 1))
+        changes = ", ".join(f"{field} = ${number}" for number, field in enumerate(self._written, 1))
+        self._insert = f"INSERT INTO {name} ({', '.join(self._written)}) VALUES ({places})"  # noqa: S608
+        self._update = f"UPDATE {name} SET {changes} WHERE {key} = ${len(self._written) + 1}"  # noqa: S608
+        self._delete = f"DELETE FROM {name} WHERE {key} = $1"  # noqa: S608
+        self._select = f"SELECT {', '.join(self._forms)} FROM {name} "  # noqa: S608
 
-    def insert(self, connection: sqlite3.Connection, record: R) -> None:
-        """Adds a row; raises `sqlite3.IntegrityError`."""
-        columns = ", ".join(self._written)
-        marks = ", ".join("?" * len(self._written))
-        connection.execute(
-            f"INSERT INTO {self._name} ({columns}) VALUES ({marks})",  # noqa: S608 - names of our own fields
-            self._values(record),
-        )
+    def insert(self, record: R) -> Work[None]:
+        """Adds a row."""
+        yield ask(self._insert, *self._values(record))
 
-    def replace(self, connection: sqlite3.Connection, record: R, was: R) -> None:
+    def replace(self, record: R, was: R) -> Work[None]:
         """Changes the row of a record that was made from `was`; raises `Conflict` when the row is another by now."""
         key = getattr(was, self._key)
-        found = self.select(connection, f"WHERE {self._key} = ?", key)
-        if not found or not self._same(found[0], was):
+        found = yield ask(self._select + f"WHERE {self._key} = $1", key)
+        if not found or not self._same(self.record(found[0]), was):
             raise Conflict(
                 "This was changed by somebody else meanwhile: look again.", code="changed_meanwhile"
             )
-        changes = ", ".join(f"{field} = ?" for field in self._written)
-        connection.execute(
-            f"UPDATE {self._name} SET {changes} WHERE {self._key} = ?",  # noqa: S608 - names of our own fields
-            (*self._values(record), key),
-        )
+        yield ask(self._update, *self._values(record), key)
 
-    def delete(self, connection: sqlite3.Connection, record: R) -> None:
+    def delete(self, record: R) -> Work[None]:
         """Removes the row of a record, if it is there."""
-        connection.execute(
-            f"DELETE FROM {self._name} WHERE {self._key} = ?",  # noqa: S608 - names of our own fields
-            (getattr(record, self._key),),
-        )
+        yield ask(self._delete, getattr(record, self._key))
 
-    def select(self, connection: sqlite3.Connection, where: str, *values: object) -> tuple[R, ...]:
+    async def select(self, database: SqlDatabase, where: str, *values: object) -> tuple[R, ...]:
         """The records of the rows that a clause picks; the clause is a constant, values are bound."""
-        columns = ", ".join(self._forms)
-        query = f"SELECT {columns} FROM {self._name} {where}"  # noqa: S608 - names of our own fields
-        return tuple(self._record(row) for row in connection.execute(query, values))
+        return tuple(map(self.record, await database.select(self._select + where, *values)))
+
+    def record(self, row: Row) -> R:
+        """The record of a row, its columns in the order of the fields."""
+        values: Mapping[str, Any] = {
+            field: _loaded(value, form) for (field, form), value in zip(self._forms.items(), row, strict=True)
+        }
+        return msgspec.convert(values, self._kind)
 
     def _same(self, one: R, other: R) -> bool:
         blank: Any = self._unwritten
@@ -70,12 +70,6 @@ class Table(Generic[R]):
 
     def _values(self, record: R) -> tuple[object, ...]:
         return tuple(_stored(getattr(record, field), self._forms[field]) for field in self._written)
-
-    def _record(self, row: tuple[Any, ...]) -> R:
-        values: Mapping[str, Any] = {
-            field: _loaded(value, form) for (field, form), value in zip(self._forms.items(), row, strict=True)
-        }
-        return msgspec.convert(values, self._kind)
 
 
 def _form(hint: Any) -> str:

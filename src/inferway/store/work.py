@@ -1,0 +1,82 @@
+"""Work on a database, told statement by statement: one text that a blocking driver runs as well as an asynchronous one."""
+
+from collections.abc import Generator, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+Row = Any
+"""What a statement answers with: its values by position and by name of the column."""
+
+
+class Ask(Struct, frozen=True):
+    """One statement; `$1`, `$2` … stand for its values. It answers with its rows."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+
+class Each(Struct, frozen=True):
+    """One statement for each row of values. It answers with nothing."""
+
+    text: str
+    rows: Sequence[tuple[Any, ...]]
+
+
+class Fill(Struct, frozen=True):
+    """New rows of a table, in bulk; those whose key is there already are left out. It answers with one row: how many were new.
+
+    `columns` are names and their kinds, in the order of the values. Of rows with the same key the first counts.
+    """
+
+    table: str
+    key: str
+    columns: dict[str, Literal["text", "integer", "real", "blob"]]
+    rows: Sequence[tuple[Any, ...]]
+
+
+Work = Generator[Ask | Each | Fill, Sequence[Row], T]
+"""Yields statements, is sent their rows, and returns what came of it. It may raise: then nothing of it remains."""
+
+
+class Taken(Exception):
+    """A row would break uniqueness."""
+
+
+class SqlDatabase(Protocol):
+    """A database with our tables. Every method raises `StoreUnavailable` while it cannot be used, and never waits for ever."""
+
+    async def select(self, text: str, *values: Any) -> Sequence[Row]:
+        """The rows of one statement that only reads."""
+        ...
+
+    async def report(self, text: str, *values: Any) -> Sequence[Row]:
+        """The same, for a statement that may read much and take long."""
+        ...
+
+    async def change(self, work: Work[T]) -> T:
+        """Runs a work in one transaction, all or nothing. Raises `Taken`, and what the work raises."""
+        ...
+
+    async def fill(self, work: Work[T]) -> T:
+        """The same, for a work that may write much and take long."""
+        ...
+
+    async def check_reads(self) -> None:
+        """Reads something."""
+        ...
+
+    async def check_writes(self) -> None:
+        """Takes the right to write and gives it back."""
+        ...
+
+    async def aclose(self) -> None:
+        """Ends what runs and closes every connection."""
+        ...
+
+
+def ask(text: str, *values: Any) -> Ask:
+    """An `Ask` with its values."""
+    return Ask(text, values)
