@@ -1,3 +1,18 @@
-"""Inferway: a self-hosted raw-inference gateway."""
+"""Inferway: a self-hosted raw-inference gateway, and the client for it."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inferway.client import AsyncClient, Client
+
+__all__ = ["AsyncClient", "Client", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The clients are imported when somebody asks for them: a server needs neither."""
+    if name in ("AsyncClient", "Client"):
+        from inferway import client  # noqa: PLC0415
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

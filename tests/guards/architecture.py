@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(FEATURES, BASE),
     # What operators see is made of the records that the ledger holds, so that both say the same.
     "observe": BASE | {"usage.records"},
-    "client": BASE,
+    "client": BASE | {"settings"},
     "providers": BASE,
     "plugins": BASE | {"providers.base"},
     # Stores implement the Protocols that the features state, for the values that the features own.

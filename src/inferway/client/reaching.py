@@ -1,0 +1,21 @@
+"""What both clients say about a connection."""
+
+import httpx2
+
+from inferway.client.errors import ConnectionFailed
+
+_CONNECT_S = 10.0
+
+
+def timeouts(timeout_s: float) -> httpx2.Timeout:
+    """At most ten seconds to connect, and `timeout_s` for each silence."""
+    return httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
+
+
+def failure_of(error: httpx2.TransportError) -> ConnectionFailed:
+    """A broken connection in our words."""
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return ConnectionFailed(f"no server answers: {str(error) or 'no connection in time'}", sent=False)
+    if isinstance(error, httpx2.TimeoutException):
+        return ConnectionFailed("no answer came in time", sent=True)
+    return ConnectionFailed(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
