@@ -14,7 +14,7 @@ from inferway.cli.answers import lines_of, plain, summary_of
 from inferway.cli.running import find_running
 from inferway.cli.spinner import Spinner
 from inferway.cli.verb import Voice, verb
-from inferway.client.plain import CallFailed, Client, ServerUnreachable
+from inferway.client import APIError, Client, ConnectionFailed
 from inferway.errors import OperatorError
 from inferway.settings import Settings
 
@@ -59,9 +59,9 @@ def call(
             answer = _patiently(client, body, voice, wait_s)
             voice.tell(answer, map(plain, lines_of(answer)))
             voice.note(summary_of(answer))
-    except ServerUnreachable as error:
+    except ConnectionFailed as error:
         voice.fail(f"No answer from the server: {error}. Start one with `inferway serve`, or set client.url.")
-    except CallFailed as error:
+    except APIError as error:
         voice.fail(_explain(error), error.envelope)
 
 
@@ -103,7 +103,7 @@ def _client(settings: Settings) -> Client:
         raise OperatorError(
             f"There is no key in {settings.data_dir}. Start `inferway serve` with the same --data-dir, or set INFERWAY_API_KEY."
         )
-    return Client(url, key, namespace)
+    return Client(url, key, namespace, retries=0)
 
 
 def _patiently(client: Client, body: dict[str, Any], voice: Voice, wait_s: float) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _patiently(client: Client, body: dict[str, Any], voice: Voice, wait_s: float
         while True:
             try:
                 return client.infer(body)
-            except CallFailed as error:
+            except APIError as error:
                 pause_s = max(0.5, error.retry_after_s or 1.0)
                 if error.code != "model_warming" or time.monotonic() + pause_s > deadline:
                     raise
@@ -127,7 +127,7 @@ def _stream(client: Client, body: dict[str, Any], voice: Voice, wait_s: float) -
     while True:
         try:
             _print_events(client, body, voice)
-        except CallFailed as error:
+        except APIError as error:
             pause_s = max(0.5, error.retry_after_s or 1.0)
             if error.code != "model_warming" or time.monotonic() + pause_s > deadline:
                 raise
@@ -137,15 +137,16 @@ def _stream(client: Client, body: dict[str, Any], voice: Voice, wait_s: float) -
 
 
 def _print_events(client: Client, body: dict[str, Any], voice: Voice) -> None:
-    for event in client.stream(body):
-        if voice.as_json:
-            click.echo(json.dumps({"event": event.name, **event.data}, ensure_ascii=False))
-        elif event.name == "delta":
-            click.echo(plain(str(event.data.get("text", ""))), nl=False)
-        elif event.name == "item":
-            click.echo()
-        elif event.name == "done":
-            voice.note(summary_of(event.data))
+    with client.infer_streamed(body) as stream:
+        for event in stream:
+            if voice.as_json:
+                click.echo(json.dumps({"event": event.name, **event.data}, ensure_ascii=False))
+            elif event.name == "delta":
+                click.echo(plain(event.text), nl=False)
+            elif event.name == "item":
+                click.echo()
+            elif event.name == "done":
+                voice.note(summary_of(event.data))
 
 
 def _media(kind: str, given: str) -> dict[str, str]:
@@ -190,9 +191,9 @@ def _parameters(given: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
             yield name, text
 
 
-def _explain(error: CallFailed) -> str:
+def _explain(error: APIError) -> str:
     """The server's message, with where the trouble is and what to do."""
-    findings = (error.error.get("details") or {}).get("validation_errors") or ()
+    findings = error.details.get("validation_errors", ())
     places = "; ".join(f"{'.'.join(map(str, each['location']))}: {each['message']}" for each in findings)
     hint = {401: " Use the key of the server's own data folder (--data-dir), or set INFERWAY_API_KEY."}.get(
         error.status, ""

@@ -24,7 +24,7 @@ from inferway.app.desk import DATABASE_FILE, ModelDesk, open_office
 from inferway.cli.running import find_running
 from inferway.cli.serve import is_configured
 from inferway.cli.verb import Voice, verb
-from inferway.client.plain import ServerUnreachable, try_connection
+from inferway.client.reachable import ServerUnreachable, try_connection
 from inferway.errors import GatewayError, OperatorError
 from inferway.settings import Settings
 

@@ -20,7 +20,7 @@ from inferway.client.answers import (
 )
 from inferway.client.errors import InferwayError
 from inferway.client.events import EventReader
-from inferway.client.reaching import failure_of, timeouts
+from inferway.client.reaching import failure_of, may_use_proxies, timeouts
 from inferway.client.requests import (
     PATH,
     Patience,
@@ -57,7 +57,10 @@ class Client:
         self._patience = Patience(retries=retries)
         self._sleep = sleep
         self._http = httpx2.Client(
-            base_url=self._address.url, timeout=timeouts(timeout_s), transport=transport
+            base_url=self._address.url,
+            timeout=timeouts(timeout_s),
+            transport=transport,
+            trust_env=may_use_proxies(self._address.url),
         )
 
     def __enter__(self) -> Self:
@@ -91,12 +94,8 @@ class Client:
         self, prompt: str | Sequence[str] | Sequence[Mapping[str, Any]], **given: Any
     ) -> Iterator["ChatStream"]:
         """A chat whose answer comes in pieces; leaving the block early ends the call."""
-        body = {**chat_body(prompt, **given), "stream": True}
-        response = self._patiently(lambda: self._open(body), may_repeat=False)
-        try:
-            yield ChatStream(response)
-        finally:
-            response.close()
+        with self.infer_streamed(chat_body(prompt, **given)) as stream:
+            yield stream
 
     def embed(
         self, text: str | Sequence[str] | None = None, *, idempotency_key: str | None = None, **given: Any
@@ -116,6 +115,15 @@ class Client:
         return self._patiently(
             lambda: self._once(body, idempotency_key), may_repeat=idempotency_key is not None
         )
+
+    @contextmanager
+    def infer_streamed(self, body: Mapping[str, Any]) -> Iterator["ChatStream"]:
+        """The stream of a whole body of `POST /v1/inference`; leaving the block early ends the call."""
+        response = self._patiently(lambda: self._open({**body, "stream": True}), may_repeat=False)
+        try:
+            yield ChatStream(response)
+        finally:
+            response.close()
 
     def _patiently(self, attempt: Callable[[], T], *, may_repeat: bool) -> T:
         tried = 0

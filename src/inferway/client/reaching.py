@@ -1,5 +1,7 @@
 """What both clients say about a connection."""
 
+from urllib.parse import urlsplit
+
 import httpx2
 
 from inferway.client.errors import ConnectionFailed
@@ -10,6 +12,12 @@ _CONNECT_S = 10.0
 def timeouts(timeout_s: float) -> httpx2.Timeout:
     """At most ten seconds to connect, and `timeout_s` for each silence."""
     return httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
+
+
+def may_use_proxies(url: str) -> bool:
+    """Whether the environment's proxies count: not for a server on this machine, which no proxy could reach."""
+    host = urlsplit(url).hostname or ""
+    return not (host == "localhost" or host == "::1" or host.startswith("127."))
 
 
 def failure_of(error: httpx2.TransportError) -> ConnectionFailed:

@@ -15,6 +15,7 @@ from inferway.client.errors import (
     error_of,
 )
 from inferway.client.events import EventReader
+from inferway.client.reaching import may_use_proxies
 from inferway.client.requests import (
     Patience,
     chat_body,
@@ -152,3 +153,8 @@ def test_a_stream_without_its_end_is_no_answer() -> None:
     assert list(reader.feed(b'event: delta\ndata: {"index":0,"text":"a"}\n\nevent: done\ndata: {')) != []
     with pytest.raises(ConnectionFailed):
         reader.require_answer()
+
+
+def test_a_server_on_this_machine_is_never_called_through_a_proxy() -> None:
+    assert not any(map(may_use_proxies, ("http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:8080")))
+    assert may_use_proxies("https://gateway.example.com")
