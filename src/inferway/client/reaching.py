@@ -17,7 +17,7 @@ def timeouts(timeout_s: float) -> httpx2.Timeout:
 def may_use_proxies(url: str) -> bool:
     """Whether the environment's proxies count: not for a server on this machine, which no proxy could reach."""
     host = urlsplit(url).hostname or ""
-    return not (host == "localhost" or host == "::1" or host.startswith("127."))
+    return not (host in {"localhost", "::1"} or host.startswith("127."))
 
 
 def failure_of(error: httpx2.TransportError) -> ConnectionFailed:
