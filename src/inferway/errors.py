@@ -24,6 +24,7 @@
     ├── Unavailable                 503  InferenceServiceUnavailableError
     │   ├── ModelWarming                 code model_warming
     │   ├── Overloaded                   code overloaded
+    │   ├── CircuitOpen                  code circuit_open
     │   ├── StoreUnavailable             code store_unavailable
     │   ├── CredentialUnavailable        code credential_unavailable
     │   └── JournalFull                  code journal_full
@@ -238,6 +239,12 @@ class Overloaded(Unavailable):
     """Shed: too much work is queued here."""
 
     default_code = "overloaded"
+
+
+class CircuitOpen(Unavailable):
+    """A provider failed so often in a row that it is not asked for a while; `retry_after_s` says for how long."""
+
+    default_code = "circuit_open"
 
 
 class StoreUnavailable(Unavailable):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -140,6 +141,7 @@ class Parameters(Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     response_format: str | None = None
     timeout_s: float | None = None
+    hedge_after_ms: float | None = None
     strict: bool = False
     repair: bool = True
     extra: dict[str, Any] | None = None
@@ -359,21 +361,22 @@ ChatEvent = TextDelta | ReasoningDelta | ToolCallDelta
 
 
 class Deadline:
-    """A moment on the monotonic clock by which a whole call must be answered."""
+    """A moment on a monotonic clock by which a whole call must be answered."""
 
-    __slots__ = ("at",)
+    __slots__ = ("at", "clock")
 
-    def __init__(self, at: float) -> None:
+    def __init__(self, at: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.at = at
+        self.clock = clock
 
     @classmethod
-    def after(cls, timeout_s: float) -> "Deadline":
+    def after(cls, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
         """The deadline that lies `timeout_s` seconds from now."""
-        return cls(time.monotonic() + timeout_s)
+        return cls(clock() + timeout_s, clock)
 
     def remaining_s(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self.at - time.monotonic())
+        return max(0.0, self.at - self.clock())
 
     def limit(self) -> asyncio.Timeout:
         """An asyncio timeout that ends at this deadline."""

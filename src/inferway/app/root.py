@@ -12,6 +12,7 @@ from inferway.access.gate import Gate
 from inferway.app.admin import AdminOffice, Probes
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
+from inferway.app.resilience import breakers, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
 from inferway.app.watching import Watching
 from inferway.http.front import Front, pages_app
@@ -21,7 +22,6 @@ from inferway.http.wire import Receive, Scope, Send
 from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
 from inferway.observe.vitals import Sources
-from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.pipeline.life import Bounds, Parts, Pipeline
 from inferway.pipeline.units import Units
 from inferway.providers.registry import Registry
@@ -57,6 +57,8 @@ class Inferway:
         self.ledger = SqlLedger(self.database)
         self.gate = _gate(settings, self.directory)
         self.limits = CallLimits(settings)
+        self.circuits = open_circuits(settings)
+        self.lines = make_lines(settings.calls, self.circuits)
         self.transport = HttpTransport(limits=_limits(settings))
         self.media = MediaLoader(_media_policy(settings))
         self.local = LocalModels(settings, engine_socket)
@@ -81,6 +83,7 @@ class Inferway:
             Sources(
                 running=lambda: journal.open_intents,
                 backlog_bytes=lambda: journal.pending_bytes,
+                breakers=lambda: breakers(self.lines),
             )
         )
         await self.local.start()
@@ -100,6 +103,7 @@ class Inferway:
             await self.gate.aclose()
             self.media.close()
             await self.limits.aclose()
+            self.circuits.close()
             self.database.close()
 
     def _unstarted(self) -> Front:
@@ -137,7 +141,7 @@ class Inferway:
         calls = self.settings.calls
         parts = Parts(
             registry=self.registry,
-            units=Units(Attempts(RetryPolicy(attempts=calls.attempts)), calls.prompt_concurrency),
+            units=Units(make_attempts(calls, self.lines), calls.prompt_concurrency),
             media=self.media,
             admission=self.limits.admission,
             ledger=journal,

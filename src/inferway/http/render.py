@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from inferway.errors import GatewayError, UpstreamError
-from inferway.pipeline.answer import error_body
+from inferway.errors import GatewayError
+from inferway.pipeline.answer import error_body, worth_repeating
 from inferway.providers.base import Timing
 from inferway.types import Standing
 
@@ -70,7 +70,7 @@ def error_headers(error: GatewayError) -> Iterable[Header]:
     if error.status in (429, 503):
         hint_s = _RETRY_AFTER_S if error.retry_after_s is None else error.retry_after_s
         yield (b"retry-after", b"%d" % max(1, math.ceil(min(hint_s, _LONGEST_HINT_S))))
-    if isinstance(error, UpstreamError) and error.status in (429, 500, 503):
+    if error.status in (429, 500, 503) and not worth_repeating(error):
         yield (b"x-should-retry", b"false")
     if error.status == 401:
         yield (b"www-authenticate", b"Bearer")

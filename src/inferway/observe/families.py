@@ -151,9 +151,9 @@ def families() -> Families:
         ),
         breaker=_gauge(
             "inferway_breaker_state",
-            "Whether a provider is called: 0 yes, 1 on trial, 2 no; the worst of the workers.",
+            "Whether a provider is called under the operator's or a caller's credential: 0 yes, 1 on trial, 2 no.",
             "provider",
-            "model",
+            "credential",
         ),
         memory=_gauge("process_resident_memory_bytes", "Memory of a worker process.", *WORKER),
         files=_gauge("process_open_fds", "Open files and sockets of a worker process.", *WORKER),

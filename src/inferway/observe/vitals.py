@@ -21,7 +21,8 @@ _STATE = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
 class Sources(Struct, frozen=True, kw_only=True):
-    """Where numbers come from that others keep: calls under way, bytes of usage that wait, and breakers (provider, model, state)."""
+    """Where numbers come from that others keep: calls under way, bytes of usage that wait, and breakers
+    (provider, whose credential, state)."""
 
     running: Callable[[], int] = lambda: 0
     backlog_bytes: Callable[[], int] = lambda: 0
@@ -75,7 +76,7 @@ class Vitals:
         self._look_at_breakers()
 
     def _look_at_breakers(self) -> None:
-        states = {(provider, model): state for provider, model, state in self._sources.breakers()}
+        states = {(provider, whose): state for provider, whose, state in self._sources.breakers()}
         for labels in self._broken - states.keys():
             self._set(self._families.breaker, labels, 0.0)
         self._broken |= states.keys()

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from inferway.pipeline.attempts import PERHAPS_BILLED, Journey, Spent
+from inferway.pipeline.journey import HEDGE_LOST, PERHAPS_BILLED, Journey, Spent
 from inferway.pipeline.ports import Pricer
 from inferway.types import Usage
 from inferway.usage.prices import Price
 from inferway.usage.records import AttemptRecord
 
-_NO_FAILURE = ("ok", "cancelled")
+_NO_FAILURE = ("ok", "cancelled", HEDGE_LOST)
 
 
 class Account(Struct, frozen=True, kw_only=True):

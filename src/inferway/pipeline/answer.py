@@ -72,5 +72,8 @@ def error_body(error: GatewayError) -> dict[str, Any]:
 
 
 def worth_repeating(error: GatewayError) -> bool:
-    """Whether the caller's own retry makes sense: yes for our refusals that pass by themselves, no once our attempts are used up."""
+    """Whether the caller's own retry makes sense: yes for our refusals that pass by themselves, no once our attempts are used up.
+
+    It is no after a defect of ours too: repeating the call would meet it again.
+    """
     return error.status in (429, 503) and not isinstance(error, UpstreamError)

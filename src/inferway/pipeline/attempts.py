@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -18,9 +17,13 @@ from inferway.errors import (
     Unavailable,
 )
 from inferway.pipeline.estimate import broken_off, plausible, with_estimate
+from inferway.pipeline.hedging import Race, Start, hedged
+from inferway.pipeline.journey import HEDGE_LOST, PERHAPS_BILLED, Journey, Spent
+from inferway.pipeline.outages import enter, report
 from inferway.pipeline.plan import Route, with_stricter_facts
 from inferway.providers.base import Context, Prepared, Target
-from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, ToolCallDelta, Usage
+from inferway.resilience.lines import Line, Lines
+from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, ToolCallDelta
 from inferway.usage.records import AttemptRecord
 
 Emit = Callable[[Route, ChatEvent], Awaitable[None]]
@@ -37,37 +40,10 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     first_s: float = 0.5
     longest_s: float = 8.0
     longest_hint_s: float = 30.0
-
-
-class Spent(Struct, frozen=True, kw_only=True):
-    """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran.
-
-    `attempt` is the place of its attempt in the journey.
-    """
-
-    provider: str
-    model: str
-    model_version: str | None
-    usage: Usage
-    attempt: int
-
-
-class Journey:
-    """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order.
-
-    `failed` counts units (prompts) that failed for good. `is_cost_known` is false once an attempt ended in a way that may have been
-    billed without telling us what it used.
-    """
-
-    __slots__ = ("adaptations", "attempts", "failed", "is_cost_known", "spent", "warnings")
-
-    def __init__(self) -> None:
-        self.attempts: list[AttemptRecord] = []
-        self.spent: list[Spent] = []
-        self.failed = 0
-        self.is_cost_known = True
-        self.adaptations: dict[Adaptation, None] = {}
-        self.warnings: dict[str, None] = {}
+    hedge_after_ms: float = 0.0
+    """When a second call goes out beside a slow one whose caller does not say; 0: never."""
+    outage_wait_s: float = 10.0
+    """How long a provider must have been waited for in vain before that counts as an outage: a caller may be hasty."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -103,16 +79,18 @@ def _refuse_losses(adaptations: tuple[Adaptation, ...], route: Route) -> None:
 
 
 class Attempts:
-    """Runs calls on routes. Clock, sleep and randomness are handed in, so that time can be simulated."""
+    """Runs calls on routes. Sleep and randomness are handed in, and each call brings its clock, so that time can be simulated."""
 
     def __init__(
         self,
         policy: RetryPolicy,
+        lines: Lines,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._policy = policy
+        self._lines = lines
         self._sleep = sleep
         self._uniform = uniform
 
@@ -124,88 +102,149 @@ class Attempts:
         journey: Journey,
         emit: Emit | None = None,
     ) -> Outcome:
-        """Try the routes in order until one answers.
+        """Try the routes in order until one answers; those that were not tried yet keep one attempt each.
 
         Raises the last error: `CallerError` and what is not retryable at once, anything else when all attempts are used up. After the
         first emitted event nothing is tried again.
         """
-        used = 0
-        watched = _Watched(emit)
+        way = _Way(context, journey, emit)
         for index, route in enumerate(routes):
             behind = len(routes) - index - 1
-            allowed = max(1, self._policy.attempts - used - behind)
+            allowed = self.allowed(way.tried, behind)
             try:
-                return await self._on_route(call, route, allowed, context, journey, watched)
+                return await self._on_route(call, route, allowed, way)
             except GatewayError as error:
-                used += allowed
-                is_last = not behind or watched.emitted or context.deadline.remaining_s() <= 0
+                is_last = not behind or way.emitted or context.deadline.remaining_s() <= 0
                 if is_last or not may_go_elsewhere(error):
                     raise
         raise AssertionError("a plan has at least one route")
 
-    async def _on_route(
-        self,
-        call: Call,
-        route: Route,
-        allowed: int,
-        context: Context,
-        journey: Journey,
-        watched: "_Watched",
+    def allowed(self, tried: int, behind: int) -> int:
+        """How many attempts a route has after `tried` on others, with `behind` routes still to come; at least one."""
+        return max(1, self._policy.attempts - tried - behind)
+
+    async def on_route(
+        self, call: Call, route: Route, allowed: int, context: Context, journey: Journey
     ) -> Outcome:
-        tried = 0
-        while True:
-            tried += 1
-            try:
-                result = await self._once(call, route, context, journey, watched)
-                return Outcome(route=route, result=result)
-            except ProviderRefused as error:
-                stricter = _without_refused_parameter(call, route, error)
-                if stricter is None or watched.emitted:
-                    raise
-                route = stricter
-                tried -= 1
-            except GatewayError as error:
-                if watched.emitted:
-                    error.retryable = False
-                if not error.retryable:
-                    raise
-                wait_s = self._wait_s(error, tried)
-                if tried >= allowed or wait_s is None or wait_s >= context.deadline.remaining_s():
-                    raise
-                await self._sleep(wait_s)
+        """Try one route up to `allowed` times; raises the last error."""
+        return await self._on_route(call, route, allowed, _Way(context, journey, None))
+
+    async def _on_route(self, call: Call, route: Route, allowed: int, way: "_Way") -> Outcome:
+        line = self._line(route)
+        budget = line.budget
+        hedge_after_s = self._hedge_after_s(call, way)
+        begun = way.tried
+        is_retry = False
+        budget.active += 1
+        try:
+            while True:
+                try:
+                    if hedge_after_s and way.tried - begun + 1 < allowed:
+                        race = self._race(call, route, line, way)
+                        result = await hedged(race, line, hedge_after_s, way.journey)
+                    else:
+                        result = await self._once(call, route, line, way)
+                    return Outcome(route=route, result=result)
+                except ProviderRefused as error:
+                    stricter = _without_refused_parameter(call, route, error)
+                    if stricter is None or way.emitted:
+                        raise
+                    route = stricter
+                except GatewayError as error:
+                    if is_retry:
+                        budget.give_back()
+                        is_retry = False
+                    wait_s = self._find_wait_s(error, way.tried - begun, allowed, line, way)
+                    if wait_s is None:
+                        raise
+                    is_retry = True
+                    await self._sleep(wait_s)
+        finally:
+            budget.active -= 1
+            if is_retry:
+                budget.give_back()
+
+    def _line(self, route: Route) -> Line:
+        provider, credential = route.provider, route.credential
+        return self._lines.get(
+            provider.name,
+            provider.address,
+            None if credential is None else credential.secret,
+            is_callers=credential is not provider.credential,
+        )
+
+    def _hedge_after_s(self, call: Call, way: "_Way") -> float:
+        """After how many seconds a second call may go out; 0 for never."""
+        after_ms = call.parameters.hedge_after_ms
+        if after_ms is None:
+            after_ms = self._policy.hedge_after_ms
+        return after_ms / 1000 if after_ms and not way.streams(call) else 0.0
+
+    def _race(self, call: Call, route: Route, line: Line, way: "_Way") -> Start:
+        def start(race: Race) -> Coroutine[None, None, Result]:
+            return self._once(call, route, line, way, race)
+
+        return start
 
     async def _once(
-        self, call: Call, route: Route, context: Context, journey: Journey, watched: "_Watched"
+        self, call: Call, route: Route, line: Line, way: "_Way", race: Race | None = None
     ) -> Result:
         prepared = prepare(route, call)
-        started = time.perf_counter()
+        circuit, is_probe = line.circuit, False
+        if circuit is not None and circuit.cells[circuit.mark]:
+            is_probe = enter(circuit, route, way.context.deadline)
+        way.tried += 1
+        timing = way.context.timing
+        started = timing.clock()
         outcome = "cancelled"
+        failure: GatewayError | None = None
         target = prepared.target
         try:
-            result = with_estimate(call, await _execute(route, prepared, context, watched))
+            result = with_estimate(call, await _execute(route, prepared, way))
             outcome = "ok"
         except GatewayError as error:
+            failure = error
             outcome = error.code or error.type
             raise
         finally:
-            if outcome != "ok":
-                _note_loss(call, target, outcome, journey, watched)
-            spent_ms = (time.perf_counter() - started) * 1000
-            journey.attempts.append(
+            spent_s = timing.clock() - started
+            if circuit is not None and (is_probe or failure is not None or circuit.cells[circuit.mark]):
+                report(circuit, outcome, failure, spent_s, self._policy.outage_wait_s, is_probe=is_probe)
+            if race is not None and race.is_decided and outcome == "cancelled":
+                outcome = HEDGE_LOST
+            elif outcome != "ok":
+                _note_loss(call, target, outcome, way)
+            way.journey.attempts.append(
                 AttemptRecord(
                     provider=target.provider,
                     model=target.model,
                     outcome=outcome,
-                    duration_ms=spent_ms,
-                    started_ms=(started - context.timing.started) * 1000,
+                    duration_ms=spent_s * 1000,
+                    started_ms=(started - timing.started) * 1000,
                 )
             )
+        journey = way.journey
         _note_spent(target, result, journey)
         if prepared.adaptations:
             journey.adaptations.update(dict.fromkeys(prepared.adaptations))
         if result.warnings:
             journey.warnings.update(dict.fromkeys(result.warnings))
         return result
+
+    def _find_wait_s(
+        self, error: GatewayError, tried: int, allowed: int, line: Line, way: "_Way"
+    ) -> float | None:
+        """Seconds before the next attempt, with a place of the budget taken for it; None when there is none."""
+        if way.emitted:
+            error.retryable = False
+        if not error.retryable or tried >= allowed:
+            return None
+        wait_s = self._wait_s(error, tried)
+        if wait_s is None or wait_s >= way.context.deadline.remaining_s():
+            return None
+        if line.circuit is not None and line.circuit.shut_for_s():
+            return None
+        return wait_s if line.budget.take() else None
 
     def _wait_s(self, error: GatewayError, tried: int) -> float | None:
         """Seconds before the next attempt; None when the provider asks for more patience than we have."""
@@ -218,19 +257,22 @@ class Attempts:
         return max(backoff, error.retry_after_s)
 
 
-PERHAPS_BILLED = ("cancelled", ProviderTimeout.default_code, ProviderBadAnswer.default_code)
-"""Outcomes of attempts that the provider may have charged for without telling what they used."""
+class _Way:
+    """One unit's way through its attempts: what it goes by, how many there were, what of its stream has left."""
 
+    __slots__ = ("context", "emit", "emitted", "journey", "said_bytes", "tried")
 
-class _Watched:
-    """Emits events and remembers whether any has left, and how many bytes of text."""
-
-    __slots__ = ("emit", "emitted", "said_bytes")
-
-    def __init__(self, emit: Emit | None) -> None:
+    def __init__(self, context: Context, journey: Journey, emit: Emit | None) -> None:
+        self.context = context
+        self.journey = journey
         self.emit = emit
         self.emitted = False
         self.said_bytes = 0
+        self.tried = 0
+
+    def streams(self, call: Call) -> bool:
+        """Whether the call's events go out as they come."""
+        return self.emit is not None and isinstance(call, ChatCall) and call.stream
 
     def note(self, event: ChatEvent) -> None:
         said = event.arguments if isinstance(event, ToolCallDelta) else event.text
@@ -253,13 +295,14 @@ def _note_spent(target: Target, result: Result, journey: Journey) -> None:
     )
 
 
-def _note_loss(call: Call, target: Target, outcome: str, journey: Journey, watched: _Watched) -> None:
+def _note_loss(call: Call, target: Target, outcome: str, way: _Way) -> None:
     """An attempt that gave no answer may have cost something: what was read of it is known, else nothing is.
 
     It comes before the attempt itself is noted, as its place in the journey shows.
     """
-    if watched.emitted:
-        usage = broken_off(call, watched.said_bytes)
+    journey = way.journey
+    if way.emitted:
+        usage = broken_off(call, way.said_bytes)
         journey.spent.append(
             Spent(
                 provider=target.provider,
@@ -274,25 +317,23 @@ def _note_loss(call: Call, target: Target, outcome: str, journey: Journey, watch
         journey.is_cost_known = False
 
 
-async def _execute(route: Route, prepared: Prepared, context: Context, watched: _Watched) -> Result:
-    call = prepared.call
+async def _execute(route: Route, prepared: Prepared, way: _Way) -> Result:
+    call, context = prepared.call, way.context
     if route.credential is not None:
         context = replace(context, credential=route.credential)
-    streamed = isinstance(call, ChatCall) and call.stream and watched.emit is not None
+    streamed = way.streams(call)
     if route.capability.keeps_deadline and not streamed:
         return await route.capability.execute(prepared, context)
     try:
         async with context.deadline.limit():
-            if streamed and watched.emit is not None:
-                return await _stream(route, prepared, context, watched, watched.emit)
+            if streamed and way.emit is not None:
+                return await _stream(route, prepared, context, way, way.emit)
             return await route.capability.execute(prepared, context)
     except TimeoutError:
         raise ProviderTimeout("no complete answer came by the deadline") from None
 
 
-async def _stream(
-    route: Route, prepared: Prepared, context: Context, watched: _Watched, emit: Emit
-) -> ChatResult:
+async def _stream(route: Route, prepared: Prepared, context: Context, way: _Way, emit: Emit) -> ChatResult:
     chat = route.provider.chat
     assert chat is not None  # noqa: S101 - the plan refused routes that lack the operation
     result: ChatResult | None = None
@@ -301,7 +342,7 @@ async def _stream(
             if isinstance(event, ChatResult):
                 result = event
             else:
-                watched.note(event)
+                way.note(event)
                 await emit(route, event)
     if result is None:
         raise ProviderBadAnswer("the provider's stream ended before the answer was complete")

@@ -11,9 +11,10 @@ from inferway.errors import GatewayError, InternalError, Unavailable
 from inferway.pipeline.account import Account, account_of, itemized, retries_of
 from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
-from inferway.pipeline.attempts import Emit, Journey, Outcome, prepare
+from inferway.pipeline.attempts import Emit, Outcome, prepare
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
 from inferway.pipeline.estimate import most_tokens
+from inferway.pipeline.journey import Journey
 from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import (

@@ -30,6 +30,7 @@ _TYPES: dict[str, Any] = {
     "prompt": str,
     "response_format": str,
     "timeout_s": Annotated[float, Meta(gt=0)],
+    "hedge_after_ms": Annotated[float, Meta(ge=0)],
     "strict": bool,
     "repair": bool,
     "extra": dict[str, Any],

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from inferway.errors import GatewayError, ProviderBadAnswer
-from inferway.pipeline.attempts import Attempts, Emit, Journey, Outcome, may_go_elsewhere
+from inferway.pipeline.attempts import Attempts, Emit, Outcome, may_go_elsewhere
+from inferway.pipeline.journey import Journey
 from inferway.pipeline.plan import Route
 from inferway.pipeline.structured import Checker, checked, repair_call
 from inferway.providers.base import Context
@@ -65,11 +66,15 @@ class Units:
         self, call: EmbeddingCall, routes: tuple[Route, ...], context: Context, journey: Journey
     ) -> Outcome:
         """All vectors come from one route: a batch that fails moves the whole call to the next."""
+        used = 0
         for index, route in enumerate(routes):
+            allowed = self._attempts.allowed(used, behind=len(routes) - index - 1)
+            used += allowed
             batches = _split(call, route.target.facts.get("max_batch", route.capability.max_batch))
             try:
                 parts = await side_by_side(
-                    [self._attempts.run(batch, (route,), context, journey) for batch in batches], self._width
+                    [self._attempts.on_route(batch, route, allowed, context, journey) for batch in batches],
+                    self._width,
                 )
                 return Outcome(route=parts[0].route, result=_joined(call, parts))
             except GatewayError as error:

@@ -92,17 +92,18 @@ class Timing:
     `first_event_ms` is when the first event of a streamed answer came, in milliseconds since the beginning.
     """
 
-    __slots__ = ("attempts", "first_event_ms", "started", "upstream_s")
+    __slots__ = ("attempts", "clock", "first_event_ms", "started", "upstream_s")
 
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.started = clock()
         self.upstream_s = 0.0
         self.attempts = 0
         self.first_event_ms: float | None = None
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the request began."""
-        return (time.perf_counter() - self.started) * 1000
+        return (self.clock() - self.started) * 1000
 
 
 class Context(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from time import perf_counter
 from typing import Generic, NoReturn
 
 import msgspec
@@ -91,11 +90,11 @@ class WireCapability(Generic[CallT, ResultT]):
         headers = await self._headers(context)
         timing = context.timing
         timing.attempts += 1
-        started = perf_counter()
+        started = timing.clock()
         try:
             response = await self._transport.send(self._url(request), request, headers, context.deadline)
         finally:
-            timing.upstream_s += perf_counter() - started
+            timing.upstream_s += timing.clock() - started
         response = _masked(response, secrets_of(headers))
         if response.status >= 300:
             raise self._error(response, prepared.target)
@@ -150,10 +149,10 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
         timing.attempts += 1
         secrets = secrets_of(headers)
         body = _StreamedBody(self._chat_translator, prepared, secrets)
-        started = perf_counter()
+        started = timing.clock()
         opened = self._transport.open(self._url(request), request, headers, context.deadline)
         async with opened as answer:
-            timing.upstream_s += perf_counter() - started
+            timing.upstream_s += timing.clock() - started
             if answer.status >= 300:
                 raise await self._stream_error(answer, prepared.target, secrets)
             chunks = answer.chunks()
@@ -174,11 +173,11 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
 
 async def _next(chunks: AsyncIterator[bytes], timing: Timing) -> bytes | None:
     """The next piece or None at the end. Only this wait counts as the provider's time, not what our reader does between events."""
-    started = perf_counter()
+    started = timing.clock()
     try:
         return await anext(chunks, None)
     finally:
-        timing.upstream_s += perf_counter() - started
+        timing.upstream_s += timing.clock() - started
 
 
 async def _read_off(chunks: AsyncIterator[bytes]) -> None:

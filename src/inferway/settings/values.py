@@ -112,6 +112,40 @@ class CallSettings(Struct, frozen=True, kw_only=True):
     attempts: Annotated[
         int, Meta(ge=1, le=10, description="Most upstream attempts of one call, the first included.")
     ] = 3
+    retry_share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Part of a provider's calls under way that may be repetitions at once."),
+    ] = 0.2
+    retries_least: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Repetitions at once that are allowed however few calls there are."),
+    ] = 3
+    breaker_failures: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Failures in a row after which a provider is left alone under one credential; 0 for never.",
+        ),
+    ] = 5
+    breaker_open_s: Annotated[
+        float,
+        Meta(gt=0, le=3600, description="Seconds for which it is; as much more after each probe that fails."),
+    ] = 30.0
+    breaker_longest_s: Annotated[
+        float, Meta(gt=0, le=86_400, description="Most seconds until the next probe.")
+    ] = 300.0
+    hedge_after_ms: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3_600_000,
+            description="Milliseconds after which a second call goes out beside a slow one; 0 for never.",
+        ),
+    ] = 0.0
+    hedge_share: Annotated[
+        float, Meta(gt=0, le=0.5, description="Most of such calls that may get a second one.")
+    ] = 0.05
     prompt_concurrency: Annotated[
         int, Meta(ge=1, le=256, description="Prompts of one call that run side by side.")
     ] = 8

@@ -17,6 +17,8 @@ from inferway.pipeline.request import read_request
 from inferway.pipeline.units import Units
 from inferway.providers.base import Context, Prepared, Provider, Target, Timing
 from inferway.providers.registry import Registry
+from inferway.resilience.circuits import Circuits
+from inferway.resilience.lines import Lines
 from inferway.types import (
     Adaptation,
     ChatCall,
@@ -161,15 +163,21 @@ class TokenPrice:
 
 
 class Kit:
-    """A pipeline over the given rows. `slept` are the waits between attempts, which take no time."""
+    """A pipeline over the given rows. `slept` are the waits between attempts, which take no time; `now_s` is the circuits' clock."""
 
     def __init__(
-        self, *rows: Provider, bounds: Bounds | None = None, observer: Observer | None = None
+        self,
+        *rows: Provider,
+        bounds: Bounds | None = None,
+        policy: RetryPolicy | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self.now_s = 1_000.0
         self.ledger = MemoryLedger()
         self.pricer = TokenPrice()
         self.slept: list[float] = []
-        attempts = Attempts(RetryPolicy(), sleep=self._sleep, uniform=max)
+        self.lines = Lines(Circuits.in_memory(clock_us=lambda: round(self.now_s * 1e6)))
+        attempts = Attempts(policy or RetryPolicy(), self.lines, sleep=self._sleep, uniform=max)
         chosen = bounds or Bounds()
         parts = Parts(
             registry=Registry(rows),

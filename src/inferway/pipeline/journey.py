@@ -1,0 +1,43 @@
+"""What happens on the way of one request, written down as it happens."""
+
+from msgspec import Struct
+
+from inferway.errors import ProviderBadAnswer, ProviderTimeout
+from inferway.types import Adaptation, Usage
+from inferway.usage.records import AttemptRecord
+
+PERHAPS_BILLED = ("cancelled", ProviderTimeout.default_code, ProviderBadAnswer.default_code)
+"""Outcomes of attempts that the provider may have charged for without telling what they used."""
+HEDGE_LOST = "hedge_lost"
+"""The outcome of an attempt that was cancelled because the one beside it had answered."""
+
+
+class Spent(Struct, frozen=True, kw_only=True):
+    """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran.
+
+    `attempt` is the place of its attempt in the journey.
+    """
+
+    provider: str
+    model: str
+    model_version: str | None
+    usage: Usage
+    attempt: int
+
+
+class Journey:
+    """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order.
+
+    `failed` counts units (prompts) that failed for good. `is_cost_known` is false once an attempt ended in a way that may have been
+    billed without telling us what it used.
+    """
+
+    __slots__ = ("adaptations", "attempts", "failed", "is_cost_known", "spent", "warnings")
+
+    def __init__(self) -> None:
+        self.attempts: list[AttemptRecord] = []
+        self.spent: list[Spent] = []
+        self.failed = 0
+        self.is_cost_known = True
+        self.adaptations: dict[Adaptation, None] = {}
+        self.warnings: dict[str, None] = {}
