@@ -224,3 +224,78 @@ def test_a_body_that_is_far_too_large_leaves_the_next_request_alone(impatient: S
         connection.sendall(GET + b"\r\n")
         statuses = [status for status, _, _ in answers_in(read_all(connection))]
     assert statuses == [400, 200]
+
+
+def in_pieces(head: bytes, body: bytes) -> list[bytes]:
+    """A request in three pieces."""
+    middle = len(body) // 2
+    return [head, body[:middle], body[middle:]]
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_body_in_pieces_is_read_whole(impatient: Served, pause_s: float, framing: str) -> None:
+    body = json.dumps(fake_call(prompt="p" * 200_000)).encode()
+    header = "Transfer-Encoding: chunked" if framing == "chunks" else f"Content-Length: {len(body)}"
+    pieces = in_pieces(impatient.head(header), body)
+    if framing == "chunks":
+        pieces[1:] = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces[1:]] + [b"0\r\n\r\n"]
+    with impatient.connect() as connection:
+        for _ in range(2):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause_s)
+        connection.sendall(GET + b"\r\n")
+        statuses = [status for status, _, _ in answers_in(read_all(connection))]
+    assert statuses == [200, 200, 200]
+
+
+def test_calls_that_are_pipelined_are_answered_in_order(impatient: Served) -> None:
+    sent = b""
+    ids = [f"pipelined-{number}" for number in range(20)]
+    for number, each in enumerate(ids):
+        body = json.dumps(fake_call(f"fake-chat?latency_ms={(number % 3) * 10}")).encode()
+        sent += impatient.head(f"X-Request-Id: {each}", f"Content-Length: {len(body)}") + body
+    with impatient.connect() as connection:
+        connection.sendall(sent)
+        answers = list(answers_in(read_all(connection)))
+    assert [headers["x-request-id"] for _, headers, _ in answers] == ids
+    assert {status for status, _, _ in answers} == {200}
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "end"),
+    [("1.1", "X: y", "kept"), ("1.1", "Connection: close", "ended"), ("1.0", "X: y", "ended")],
+)
+def test_a_connection_is_kept_or_ended_as_the_client_asked(
+    impatient: Served, version: str, header: str, end: str
+) -> None:
+    body = json.dumps(fake_call()).encode()
+    head = impatient.head(header, f"Content-Length: {len(body)}").replace(
+        b"HTTP/1.1", f"HTTP/{version}".encode()
+    )
+    with impatient.connect() as connection:
+        connection.sendall(head + body)
+        took_s = -time.monotonic()
+        [(status, headers, _)] = list(answers_in(read_all(connection)))
+        took_s += time.monotonic()
+    assert status == 200
+    assert (headers.get("connection") == "close") is (end == "ended")
+    assert (took_s > IDLE_S * 0.9) is (end == "kept")
+
+
+def test_a_client_that_waits_for_a_word_is_asked_for_the_body(impatient: Served) -> None:
+    body = json.dumps(fake_call()).encode()
+    with impatient.connect() as connection:
+        connection.sendall(impatient.head(f"Content-Length: {len(body)}", "Expect: 100-continue"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.sendall(body)
+        [(status, _, _)] = list(answers_in(read_all(connection)))
+    assert status == 200
+
+
+def test_a_call_whose_key_is_wrong_is_refused_before_its_body_comes(impatient: Served) -> None:
+    with impatient.connect() as connection:
+        connection.sendall(POST + b"Authorization: Bearer sk_x\r\nContent-Length: 1000\r\n\r\n{")
+        head = connection.recv(65536)
+    assert head.startswith(b"HTTP/1.1 401 ")

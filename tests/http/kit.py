@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from inferway.app import create
+from inferway.http.server import configure
 from inferway.settings import load
 
 
@@ -153,9 +154,8 @@ def running(data_dir: Path, **environ: str) -> Iterator[Gateway]:
         }
     )
     app = create(settings)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", access_log=False
-    )
+    config = configure(app, settings.server)
+    config.host, config.port, config.lifespan = "127.0.0.1", 0, "on"
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -15,6 +16,7 @@ from inferway.app.local import LocalModels
 from inferway.app.resilience import breakers, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
 from inferway.app.watching import Watching
+from inferway.http.exchange import Exchange
 from inferway.http.front import Front, pages_app
 from inferway.http.inference import InferenceEndpoint
 from inferway.http.pages import Pages
@@ -71,6 +73,10 @@ class Inferway:
         """Serve one connection, or run the lifespan."""
         await self._front(scope, receive, send)
 
+    def infer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answer one inference request that came without ASGI."""
+        return self._front.infer(exchange)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything started; on the way out calls have ended, and what they used is in the ledger."""
@@ -115,7 +121,7 @@ class Inferway:
                 yield
 
         pages = pages_app(Pages(lambda: self.is_ready).routes(), lifespan)
-        return Front(inference=pages, pages=pages)
+        return Front(inference=None, pages=pages)
 
     def _started(self, journal: Journal, draining: "asyncio.Task[None]") -> Front:
         settings = self.settings

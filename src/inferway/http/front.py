@@ -1,7 +1,7 @@
 """The outermost ASGI application: checks the Host, sends inference to the hot path and everything else to Starlette."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -12,10 +12,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from inferway.errors import BadRequest, GatewayError, NotFound
-from inferway.http.inference import internal_error, respond_error
+from inferway.errors import BadRequest, GatewayError, NotFound, Unavailable
+from inferway.http.exchange import AsgiExchange, Exchange
+from inferway.http.inference import InferenceEndpoint, internal_error, respond_error
 from inferway.http.render import encode, envelope, error_headers, json_headers
-from inferway.http.wire import Receive, Scope, Send, request_id_of
+from inferway.http.wire import Receive, Scope, Send, choose_request_id, request_id_of
 from inferway.providers.base import Timing
 
 _log = logging.getLogger("inferway.http")
@@ -33,7 +34,9 @@ class MethodNotAllowed(GatewayError):
 class Front:
     """Everything a client can reach. `allowed_hosts` is empty for any, else names; `*.example.com` matches subdomains."""
 
-    def __init__(self, *, inference: ASGIApp, pages: ASGIApp, allowed_hosts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, inference: InferenceEndpoint | None, pages: ASGIApp, allowed_hosts: tuple[str, ...] = ()
+    ) -> None:
         self._inference = inference
         self._pages = pages
         self._allowed_hosts = tuple(host.lower() for host in allowed_hosts)
@@ -43,21 +46,31 @@ class Front:
         if scope["type"] != "http":
             await self._pages(scope, receive, send)
             return
-        refusal = self._refuse_host(scope)
+        exchange = AsgiExchange(scope, receive, send)
+        if scope["path"] == INFERENCE_PATH and scope["method"] == "POST":
+            await self.infer(exchange)
+            return
+        refusal = self._refuse_host(exchange)
         if refusal is not None:
-            await respond_error(send, refusal, request_id_of(scope), Timing())
-        elif scope["path"] == INFERENCE_PATH and scope["method"] == "POST":
-            await self._inference(scope, receive, send)
+            await respond_error(exchange, refusal, request_id_of(scope), Timing())
         else:
             await self._guarded(scope, receive, send)
 
-    def _refuse_host(self, scope: Scope) -> GatewayError | None:
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not hosts[0]:
+    def infer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answers an inference request."""
+        refusal: GatewayError | None = self._refuse_host(exchange)
+        if refusal is None and self._inference is not None:
+            return self._inference.answer(exchange)
+        request_id = choose_request_id(exchange.headers.get(b"x-request-id"))
+        return respond_error(exchange, refusal or _not_ready(), request_id, Timing())
+
+    def _refuse_host(self, exchange: Exchange) -> GatewayError | None:
+        host = exchange.headers.get(b"host")
+        if exchange.hosts != 1 or not host:
             return BadRequest("exactly one Host header is required", code="bad_host")
         if not self._allowed_hosts:
             return None
-        name = _host_name(hosts[0].decode("latin-1").lower())
+        name = _host_name(host.decode("latin-1").lower())
         if any(_matches(name, allowed) for allowed in self._allowed_hosts):
             return None
         return BadRequest("this server does not answer to that Host", code="bad_host")
@@ -76,7 +89,12 @@ class Front:
             request_id = request_id_of(scope)
             _log.exception("request %s failed", request_id)
             if not started:
-                await respond_error(send, internal_error(request_id), request_id, Timing())
+                exchange = AsgiExchange(scope, receive, send)
+                await respond_error(exchange, internal_error(request_id), request_id, Timing())
+
+
+def _not_ready() -> Unavailable:
+    return Unavailable("the server is starting; try again", retry_after_s=1)
 
 
 def _host_name(host: str) -> str:

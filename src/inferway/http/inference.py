@@ -1,26 +1,18 @@
-"""`POST /v1/inference`: the hot path, a plain ASGI callable."""
+"""`POST /v1/inference`: the hot path."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from inferway.access.gate import require_permission
 from inferway.access.records import Caller, Permission
 from inferway.errors import GatewayError, InternalError, TooManyRequests, Unavailable
+from inferway.http.exchange import AsgiExchange, Exchange
 from inferway.http.render import encode, envelope, error_headers, json_headers, standing_headers
 from inferway.http.stream import EventStream
-from inferway.http.wire import (
-    ClientLeft,
-    Receive,
-    Scope,
-    Send,
-    find_header,
-    read_body,
-    request_id_of,
-    require_json,
-)
+from inferway.http.wire import ClientLeft, Receive, Scope, Send, choose_request_id, require_json_type
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.life import Pipeline
 from inferway.pipeline.ports import Ticket
@@ -31,7 +23,7 @@ from inferway.types import Standing
 _log = logging.getLogger("inferway.http")
 
 _WATCH_AFTER_S = 0.25
-"""Most calls are answered sooner; only slower ones pay for a task that watches whether the client is still there."""
+"""Most calls are answered sooner: where watching for a client that leaves costs something, only slower ones pay."""
 
 _STOPPING_HINT_S = 2.0
 """Another process serves by then, or none does for long."""
@@ -63,23 +55,26 @@ class InferenceEndpoint:
         self._body_max_bytes = body_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request that came by ASGI."""
+        await self.answer(AsgiExchange(scope, receive, send))
+
+    async def answer(self, exchange: Exchange) -> None:
         """Answers one request; every failure becomes an envelope."""
         timing = Timing()
-        request_id = request_id_of(scope)
+        headers = exchange.headers
+        request_id = choose_request_id(headers.get(b"x-request-id"))
         caller: Caller | None = None
         ticket: Ticket | None = None
         try:
             caller = await self._gate.authenticate(
-                find_header(scope, b"authorization"),
-                find_header(scope, b"x-namespace"),
-                find_header(scope, b"origin"),
+                _find(headers, b"authorization"), _find(headers, b"x-namespace"), _find(headers, b"origin")
             )
             require_permission(caller, Permission.WRITE)
-            require_json(scope)
-            request = read_request(await read_body(scope, receive, self._body_max_bytes))
+            require_json_type(_find(headers, b"content-type"), headers.get(b"content-encoding"))
+            request = read_request(await exchange.read_body(self._body_max_bytes))
             ticket = await self._pipeline.admit(caller)
             try:
-                await self._serve(request, _Exchange(receive, send, request_id, timing, caller, ticket))
+                await self._serve(request, _Call(exchange, request_id, timing, caller, ticket))
             finally:
                 await ticket.release()
         except ClientLeft:
@@ -87,12 +82,12 @@ class InferenceEndpoint:
         except GatewayError as error:
             self._on_error(error)
             standing = await self._standing(caller, ticket, error)
-            await respond_error(send, error, request_id, timing, standing)
+            await respond_error(exchange, error, request_id, timing, standing)
         except Exception:  # noqa: BLE001 - the outermost layer: nothing else may answer for a defect
             _log.exception("request %s failed", request_id)
             defect = internal_error(request_id)
             self._on_error(defect)
-            await respond_error(send, defect, request_id, timing, ticket.standing() if ticket else None)
+            await respond_error(exchange, defect, request_id, timing, ticket.standing() if ticket else None)
 
     async def _standing(
         self, caller: Caller | None, ticket: Ticket | None, error: GatewayError
@@ -104,44 +99,55 @@ class InferenceEndpoint:
             return ticket.standing()
         return None if caller is None else await self._pipeline.standing(caller)
 
-    async def _serve(self, request: InferenceRequest, exchange: "_Exchange") -> None:
+    async def _serve(self, request: InferenceRequest, call: "_Call") -> None:
         if request.stream and not request.dry_run:
-            await self._stream(request, exchange)
+            await self._stream(request, call)
             return
-        answer = await _while_connected(self._infer(request, exchange), exchange.receive, _WATCH_AFTER_S)
+        exchange = call.exchange
+        exchange.watch(_WATCH_AFTER_S)
+        try:
+            answer = await self._infer(request, call)
+        except asyncio.CancelledError:
+            raise _interruption(exchange) from None
+        finally:
+            exchange.unwatch()
         body = encode(answer)
-        headers = json_headers(body, exchange.request_id, exchange.timing)
-        headers.extend(standing_headers(exchange.ticket.standing()))
-        await _respond(exchange.send, 200, headers, body)
+        headers = json_headers(body, call.request_id, call.timing)
+        headers.extend(standing_headers(call.ticket.standing()))
+        await exchange.respond(200, headers, body)
 
     def _infer(
-        self, request: InferenceRequest, exchange: "_Exchange", sink: EventStream | None = None
+        self, request: InferenceRequest, call: "_Call", sink: EventStream | None = None
     ) -> Coroutine[Any, Any, Answer]:
         return self._pipeline.infer(
             request,
-            exchange.caller,
-            ticket=exchange.ticket,
-            request_id=exchange.request_id,
-            timing=exchange.timing,
+            call.caller,
+            ticket=call.ticket,
+            request_id=call.request_id,
+            timing=call.timing,
             sink=sink,
         )
 
-    async def _stream(self, request: InferenceRequest, exchange: "_Exchange") -> None:
-        request_id = exchange.request_id
-        stream = EventStream(exchange.send, request_id, exchange.timing, exchange.ticket.standing)
+    async def _stream(self, request: InferenceRequest, call: "_Call") -> None:
+        request_id, exchange = call.request_id, call.exchange
+        stream = EventStream(exchange.send, request_id, call.timing, call.ticket.standing)
         heart = asyncio.create_task(stream.beat())
-        job = self._infer(request, exchange, stream)
+        exchange.watch(0)
         try:
-            answer = await _while_connected(job, exchange.receive, 0)
+            answer = await self._infer(request, call, stream)
+        except asyncio.CancelledError:
+            interruption = _interruption(exchange)
+            await _end(heart)
+            if isinstance(interruption, ClientLeft) or not stream.started:
+                raise interruption from None
+            await stream.error(interruption)
+            return
         except GatewayError as error:
             await _end(heart)
             if not stream.started:
                 raise
             await stream.error(error)
             return
-        except ClientLeft:
-            await _end(heart)
-            raise
         except Exception:
             await _end(heart)
             if not stream.started:
@@ -151,20 +157,26 @@ class InferenceEndpoint:
             return
         finally:
             heart.cancel()
+            exchange.unwatch()
         await _end(heart)
         await stream.done(answer)
 
 
 @dataclass(frozen=True, slots=True)
-class _Exchange:
+class _Call:
     """One request that was admitted, and the way back."""
 
-    receive: Receive
-    send: Send
+    exchange: Exchange
     request_id: str
     timing: Timing
     caller: Caller
     ticket: Ticket
+
+
+def _find(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:
+    """A header without the blanks around it, or None."""
+    value = headers.get(name)
+    return None if value is None else value.strip(b" \t")
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -173,52 +185,11 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _while_connected(
-    job: Coroutine[Any, Any, Answer], receive: Receive, watch_after_s: float
-) -> Answer:
-    """Run a job in this task; a client that leaves cancels it, and `ClientLeft` is raised.
-
-    Any other cancellation means that the server stops and this call's time is up, which its caller is told.
-    """
-    watch = _Watch(receive, asyncio.current_task())
-    timer = asyncio.get_running_loop().call_later(watch_after_s, watch.begin)
-    try:
-        return await job
-    except asyncio.CancelledError:
-        if watch.client_left:
-            raise ClientLeft from None
-        raise Unavailable(
-            "the server is stopping; try again", code="stopping", retry_after_s=_STOPPING_HINT_S
-        ) from None
-    finally:
-        timer.cancel()
-        watch.end()
-
-
-class _Watch:
-    """Waits for the client's disconnect and cancels the task that works for it."""
-
-    def __init__(self, receive: Receive, worker: asyncio.Task[Any] | None) -> None:
-        self._receive = receive
-        self._worker = worker
-        self._task: asyncio.Task[None] | None = None
-        self.client_left = False
-
-    def begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._wait())
-
-    def end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        if self.client_left and self._worker is not None:
-            self._worker.uncancel()
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        if self._worker is not None:
-            self.client_left = True
-            self._worker.cancel()
+def _interruption(exchange: Exchange) -> ClientLeft | Unavailable:
+    """What a cancellation means: the client has left, or the server stops and this call's time is up, which its caller is told."""
+    if exchange.unwatch():
+        return ClientLeft()
+    return Unavailable("the server is stopping; try again", code="stopping", retry_after_s=_STOPPING_HINT_S)
 
 
 def internal_error(request_id: str) -> InternalError:
@@ -227,7 +198,7 @@ def internal_error(request_id: str) -> InternalError:
 
 
 async def respond_error(
-    send: Send,
+    exchange: Exchange,
     error: GatewayError,
     request_id: str,
     timing: Timing | None = None,
@@ -236,9 +207,4 @@ async def respond_error(
     """Send an error in the envelope."""
     body = encode(envelope(error, request_id))
     headers = [*json_headers(body, request_id, timing), *error_headers(error), *standing_headers(standing)]
-    await _respond(send, error.status, headers, body)
-
-
-async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await exchange.respond(error.status, headers, body)

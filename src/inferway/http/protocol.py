@@ -8,8 +8,11 @@ from typing import Any, cast
 import msgspec
 import uvicorn
 from msgspec import Struct
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from inferway.http.direct import DirectCycle, Serve
 
 _log = logging.getLogger("inferway.http")
 
@@ -29,9 +32,11 @@ class Bounds(Struct, frozen=True, kw_only=True):
 
 
 class ServingConfig(uvicorn.Config):
-    """uvicorn's configuration, with the bounds of a connection."""
+    """uvicorn's configuration, with the bounds of a connection, and who serves the requests of `direct_path` without ASGI."""
 
     bounds = Bounds()
+    direct_path = b""
+    direct: Serve | None = None
 
 
 class HeadTooLarge(Exception):
@@ -41,8 +46,8 @@ class HeadTooLarge(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
-    No timer is armed for a request: the server calls `look` on each connection now and then. An idle connection between two requests is
-    closed by uvicorn itself.
+    No timer is armed for a request: the server calls `look` on each connection now and then. A POST of the direct path is served as a
+    `DirectCycle`; everything else, and what is pipelined behind another request, by uvicorn and ASGI.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config, ServingConfig)  # noqa: S101 - the server makes both
         self.bounds = config.bounds
+        self.direct_path, self.serve = config.direct_path, config.direct
+        self.direct: DirectCycle | None = None
         self.stage = _HEAD
         self.since = self.loop.time()
         self.stalled_since: float | None = None
@@ -71,7 +78,10 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.stage == _BODY:
             if age_s > bounds.body_timeout_s:
                 self.transport.close()
-        elif self.stage == _HEAD and age_s > bounds.header_timeout_s and not self.is_busy():
+        elif self.stage == _HEAD:
+            if age_s > bounds.header_timeout_s and not self.is_busy():
+                self.transport.close()
+        elif age_s > self.timeout_keep_alive and not self.is_busy():
             self.transport.close()
 
     def is_busy(self) -> bool:
@@ -88,27 +98,71 @@ class BoundedProtocol(HttpToolsProtocol):
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended; work for its client ends with it."""
+        if self.direct is not None:
+            self.direct.leave()
+        super().connection_lost(exc)
+
     def on_message_begin(self) -> None:
         """A request begins; the first one of a connection began when it was opened."""
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         if self.stage != _HEAD:
             self.stage, self.since, self.unheard_bytes = _HEAD, self.loop.time(), self.chunk_bytes
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: it is checked before anything is started for it."""
         self._check_head()
         self.stage, self.since, self.unheard_bytes = _BODY, self.loop.time(), 0
+        if self.url == self.direct_path and self.serve is not None and self._may_be_direct():
+            cycle = DirectCycle(self, self.headers, keep_alive=self.parser.should_keep_alive())
+            if b"expect" not in cycle.headers:
+                self.cycle = self.direct = cycle
+                cycle.start(self.loop, self.serve)
+                return
+        self._make_scope()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self.unheard_bytes = 0
-        super().on_body(body)
+        cycle = self.direct
+        if cycle is None or cycle is not self.cycle or cycle.body or cycle.response_complete:
+            super().on_body(body)
+            return
+        cycle.body = body  # type: ignore[assignment]
+        if len(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.tell()
 
     def on_message_complete(self) -> None:
         """The body is whole."""
         self.stage = _NOTHING
-        super().on_message_complete()
+        cycle = self.direct
+        if cycle is None or cycle is not self.cycle or cycle.response_complete:
+            super().on_message_complete()
+        else:
+            cycle.more_body = False
+            cycle.tell()
+
+    def on_response_complete(self) -> None:
+        """An answer has left; what is pipelined behind it begins. The time for an idle connection begins too, which `look` keeps."""
+        self.server_state.total_requests += 1
+        self.direct = None
+        if self.transport.is_closing():
+            return
+        if self.stage == _NOTHING:
+            self.since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """The peer reads too slowly for what it asked for."""
@@ -132,6 +186,34 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.stage == _HEAD or (self.is_busy() and not self.cycle.response_started and not self.pipeline):
             self.transport.write(_refusal(self.complaint))
         self.transport.close()
+
+    def _may_be_direct(self) -> bool:
+        """Whether the request is of the kind that needs nothing of ASGI: a POST, alone, whose body needs no word of ours to come."""
+        if self.is_busy() or self.pipeline:
+            return False
+        parser = self.parser
+        return bool(
+            parser.get_method() == b"POST"
+            and not parser.should_upgrade()
+            and parser.get_http_version() == "1.1"
+        )
+
+    def _make_scope(self) -> None:
+        """What uvicorn makes for every request before its head is whole."""
+        self.expect_100_continue = (b"expect", b"100-continue") in (
+            (name, value.lower()) for name, value in self.headers if name == b"expect"
+        )
+        self.scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
 
     def _check_head(self) -> None:
         bounds = self.bounds

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol
 
 import uvicorn
 
 from inferway.errors import OperatorError
+from inferway.http.exchange import Exchange
+from inferway.http.front import INFERENCE_PATH
 from inferway.http.protocol import BoundedProtocol, Bounds, ServingConfig
 from inferway.http.wire import Receive, Scope, Send
 from inferway.pipeline.life import STOPPING
@@ -30,6 +32,10 @@ class Application(Protocol):
     is_ready: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def infer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answers an inference request straight off its connection."""
+        ...
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,7 +77,7 @@ async def serve(
     SIGTERM: readiness turns to 503, requests are accepted for another `stop_wait_s`, then running calls get `stop_grace_s`. SIGINT skips
     the wait. A second signal ends at once. What the application's startup raises comes out of here.
     """
-    server = _Server(_configure(application, settings), on_ready)
+    server = _Server(configure(application, settings), on_ready)
     with _Stop(server, application, settings).on_signals():
         lifespan = _Lifespan(application)
         await lifespan.startup()
@@ -92,7 +98,8 @@ async def _end(calls: set[asyncio.Task[None]]) -> None:
         await asyncio.wait(tuple(calls), timeout=_LAST_WORDS_S)
 
 
-def _configure(application: Application, settings: ServerSettings) -> ServingConfig:
+def configure(application: Application, settings: ServerSettings) -> ServingConfig:
+    """uvicorn's configuration for an application."""
     config = ServingConfig(
         application,
         http=BoundedProtocol,
@@ -116,6 +123,7 @@ def _configure(application: Application, settings: ServerSettings) -> ServingCon
         headers_max=settings.headers_max,
         head_max_bytes=settings.header_max_kb * 1024,
     )
+    config.direct_path, config.direct = INFERENCE_PATH.encode("ascii"), application.infer
     return config
 
 

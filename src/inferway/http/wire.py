@@ -33,18 +33,27 @@ def find_header(scope: Scope, name: bytes) -> bytes | None:
 
 def request_id_of(scope: Scope) -> str:
     """The caller's request id if it is one that may be echoed, else a new one."""
-    given = find_header(scope, b"x-request-id")
-    if given is not None and _REQUEST_ID.fullmatch(given):
+    return choose_request_id(find_header(scope, b"x-request-id"))
+
+
+def choose_request_id(given: bytes | None) -> str:
+    """The request id that a caller gave if it is one that may be echoed, else a new one."""
+    if given is not None and _REQUEST_ID.fullmatch(given := given.strip(b" \t")):
         return given.decode("ascii")
     return f"req_{random.getrandbits(96):024x}"
 
 
 def require_json(scope: Scope) -> None:
     """Raises `BadRequest` unless the body is said to be plain JSON in UTF-8."""
-    kind = find_header(scope, b"content-type")
+    require_json_type(find_header(scope, b"content-type"), find_header(scope, b"content-encoding"))
+
+
+def require_json_type(kind: bytes | None, encoding: bytes | None) -> None:
+    """Raises `BadRequest` unless a Content-Type and a Content-Encoding mean plain JSON in UTF-8."""
+    if kind == b"application/json" and encoding is None:
+        return
     if kind is None or not _JSON_TYPE.fullmatch(kind.strip()):
         raise BadRequest("send the body as Content-Type: application/json", code="unsupported_media_type")
-    encoding = find_header(scope, b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         raise BadRequest("send the body without Content-Encoding", code="unsupported_media_type")
 
@@ -54,14 +63,23 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
 
     Raises `BadRequest` (code body_too_large) as soon as it is known to be larger than `max_bytes`, and `ClientLeft`.
     """
-    declared = find_header(scope, b"content-length")
+    refuse_announced(find_header(scope, b"content-length"), max_bytes)
+    return await receive_body(receive, max_bytes)
+
+
+def refuse_announced(declared: bytes | None, max_bytes: int) -> None:
+    """Raises `BadRequest` (code body_too_large) when the Content-Length says so already."""
     if declared is not None and declared.isdigit() and int(declared[:20]) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
+
+
+async def receive_body(receive: Receive, max_bytes: int) -> bytes:
+    """The whole body as it comes; raises as `read_body`."""
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         body: bytes = message.get("body", b"")
         if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         return body
     parts, size = [], 0
     while True:
@@ -70,14 +88,14 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
         message = await receive()
 
 
-def _too_large(max_bytes: int) -> BadRequest:
+def too_large(max_bytes: int) -> BadRequest:
     return BadRequest(
         f"the body is larger than {max_bytes} bytes", code="body_too_large", details={"max_bytes": max_bytes}
     )

@@ -1,0 +1,155 @@
+"""An inference request straight off the connection: no ASGI messages for what arrives and leaves whole."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from inferway.http.exchange import Exchange, count_hosts, first_headers
+from inferway.http.render import Header
+from inferway.http.wire import receive_body, refuse_announced, too_large
+
+_log = logging.getLogger("inferway.http")
+
+Serve = Callable[[Exchange], Coroutine[Any, Any, None]]
+"""Answers one exchange; every failure is answered too."""
+
+
+class Connection(Protocol):
+    """What a request needs of the connection it came by."""
+
+    flow: Any
+    transport: Any
+    tasks: set[asyncio.Task[None]]
+    server_state: Any
+
+    def on_response_complete(self) -> None: ...
+
+
+class DirectCycle(RequestResponseCycle):
+    """One request with its answer. It is a uvicorn cycle too, which sends answers in pieces and receives bodies in pieces.
+
+    The work begins when the head is there. A client that hangs up cancels it at once: nothing has to watch for that.
+    """
+
+    # Attributes are set here and not by uvicorn's class, whose scope, event and loggers nothing needs.
+    access_log = False
+    chunked_encoding = None
+    expected_content_length = 0
+    disconnected = False
+    response_started = False
+    response_complete = False
+    more_body = True
+    has_left = False
+    task: asyncio.Task[None] | None = None
+    _arrived: asyncio.Event | None = None
+    _is_taken = False
+
+    def __init__(self, connection: Connection, headers: Sequence[Header], *, keep_alive: bool) -> None:
+        self.headers = first_headers(headers)
+        # Without a name twice there is at most one Host.
+        is_unique = len(self.headers) == len(headers)
+        self.hosts = int(b"host" in self.headers) if is_unique else count_hosts(headers)
+        self.connection = connection
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.keep_alive = keep_alive
+        self.body = b""  # type: ignore[assignment] # bytes, until uvicorn's class collects pieces
+        self.on_response = connection.on_response_complete
+        self.waiting_for_100_continue = False
+
+    @property
+    def scope(self) -> Any:  # type: ignore[override]
+        """All that sending looks at."""
+        return {"method": "POST"}
+
+    @property
+    def default_headers(self) -> list[Header]:  # type: ignore[override]
+        """The headers of every answer."""
+        return cast("list[Header]", self.connection.server_state.default_headers)
+
+    @property
+    def message_event(self) -> asyncio.Event:  # type: ignore[override]
+        """Made when first somebody waits or tells: most bodies arrive with their head."""
+        if self._arrived is None:
+            self._arrived = asyncio.Event()
+            if (self.body or not self.more_body) and not self._is_taken:
+                self._arrived.set()
+        return self._arrived
+
+    def start(self, loop: asyncio.AbstractEventLoop, serve: Serve) -> None:
+        """Begins the work."""
+        self.task = task = loop.create_task(self._run(serve))
+        self.connection.tasks.add(task)
+
+    def leave(self) -> None:
+        """The client has hung up."""
+        self.disconnected = True
+        self.tell()
+        if self.task is not None and not self.has_left:
+            self.has_left = True
+            self.task.cancel()
+
+    def tell(self) -> None:
+        """More has arrived: whoever waits for it is woken."""
+        if self._arrived is not None:
+            self._arrived.set()
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """See `Exchange`."""
+        if self.more_body or self._arrived is not None or self.disconnected:
+            refuse_announced(self.headers.get(b"content-length"), max_bytes)
+            return await receive_body(self.receive, max_bytes)  # type: ignore[arg-type]
+        self._is_taken = True
+        self.flow.resume_reading()
+        body = bytes(self.body)
+        if len(body) > max_bytes:
+            raise too_large(max_bytes)
+        return body
+
+    async def respond(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """See `Exchange`."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = STATUS_LINE[status] + b"".join(lines)
+        if head.count(b"\n") != len(lines) + 1:
+            raise RuntimeError("a header holds a line break")
+        self.response_started = self.response_complete = True
+        self.transport.write(head + b"\r\n" + body)
+        self.tell()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def watch(self, after_s: float) -> None:
+        """See `Exchange`: the connection itself tells."""
+        del after_s
+
+    def unwatch(self) -> bool:
+        """See `Exchange`."""
+        if self.has_left and self.task is not None:
+            self.task.uncancel()
+        return self.has_left
+
+    async def _run(self, serve: Serve) -> None:
+        try:
+            await serve(self)
+        except Exception:  # noqa: BLE001 - the outermost layer of a connection's work
+            _log.exception("a request was not answered")
+        finally:
+            if not self.response_complete and not self.disconnected:
+                self.transport.close()
+            self.on_response = _nothing
+            if self.task is not None:
+                self.connection.tasks.discard(self.task)
+
+
+def _nothing() -> None:
+    """An answer that is over completes nothing."""
