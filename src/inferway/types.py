@@ -393,3 +393,13 @@ class Standing(Struct, frozen=True, kw_only=True):
     remaining: int
     reset_at: int
     window_s: int
+
+
+class SpendCap(Struct, frozen=True, kw_only=True):
+    """What something may spend in a UTC day and in a UTC month, in micro-dollars; None is no cap for that window."""
+
+    resource: Literal["key", "namespace", "organization"]
+    id: str
+    organization_id: str
+    daily_microusd: int | None = None
+    monthly_microusd: int | None = None

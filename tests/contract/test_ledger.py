@@ -118,3 +118,24 @@ async def test_an_impossibly_large_count_is_stored_as_the_largest(
     found = await ledger.find_record("1")
     assert found is not None
     assert found.usage.input >= 2**63 - 1
+
+
+async def test_what_was_spent_is_summed_by_day_and_month_and_by_whose_calls(ledger: Ledger) -> None:
+    day, month = (
+        NOW.replace(hour=0, minute=0, second=0, microsecond=0),
+        NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0),
+    )
+    rows = [
+        replace(PLAIN, record_id="a", cost_microusd=1, started_at=day),
+        replace(PLAIN, record_id="b", cost_microusd=10, started_at=day - timedelta(microseconds=1)),
+        replace(PLAIN, record_id="c", cost_microusd=100, started_at=month - timedelta(microseconds=1)),
+        replace(PLAIN, record_id="d", cost_microusd=1_000, key_id="key_2"),
+        replace(PLAIN, record_id="e", cost_microusd=10_000, namespace_id="ns_2"),
+        replace(PLAIN, record_id="f", cost_microusd=100_000, organization_id="org_2"),
+        replace(PLAIN, record_id="g", cost_microusd=None),
+    ]
+    await ledger.add(rows)
+    assert await ledger.spent("org_1", day=day, month=month) == (11_001, 11_011)
+    assert await ledger.spent("org_1", day=day, month=month, key_id="key_1") == (10_001, 10_011)
+    assert await ledger.spent("org_1", day=day, month=month, namespace_id="ns_1") == (1_001, 1_011)
+    assert await ledger.spent("org_3", day=day, month=month) == (0, 0)

@@ -9,6 +9,7 @@ from hmac import compare_digest
 
 from msgspec import Struct
 
+from inferway.access.caps import caps_of
 from inferway.access.directory import Directory
 from inferway.access.keys import digest_of, is_well_formed
 from inferway.access.records import (
@@ -197,6 +198,7 @@ class Gate:
             models=record.models,
             per_minute=record.per_minute,
             lent=await self._lent(organization, found),
+            caps=caps_of(record, found, organization),
         )
 
     async def _lent(self, organization: Organization, namespace: Namespace) -> tuple[LentSecret, ...]:

@@ -11,6 +11,7 @@ from inferway.access.keys import random_text
 from inferway.access.scopes import Scope
 from inferway.access.secrets import SealedSecret
 from inferway.errors import BadRequest
+from inferway.types import SpendCap
 
 
 class Permission(StrEnum):
@@ -185,7 +186,7 @@ class LentSecret(Struct, frozen=True, kw_only=True):
 class Caller(Struct, frozen=True, kw_only=True):
     """Who makes a call, in which namespace, with which of its own credentials, and with which models (none named: all).
 
-    `per_minute` is the key's own limit of calls instead of the general one.
+    `per_minute` is the key's own limit of calls instead of the general one. `caps` is None for a caller that may spend without end.
     """
 
     organization_id: str
@@ -197,6 +198,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     lent: tuple[LentSecret, ...] = ()
     per_minute: int | None = None
+    caps: tuple[SpendCap, ...] | None = None
 
 
 class Holder(Struct, frozen=True, kw_only=True):

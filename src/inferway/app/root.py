@@ -58,7 +58,7 @@ class Inferway:
         self.directory = SqlDirectory(self.database)
         self.ledger = SqlLedger(self.database)
         self.gate = _gate(settings, self.directory)
-        self.limits = CallLimits(settings)
+        self.limits = CallLimits(settings, self.ledger)
         self.circuits = open_circuits(settings)
         self.lines = make_lines(settings.calls, self.circuits)
         self.transport = HttpTransport(limits=_limits(settings))
@@ -92,6 +92,7 @@ class Inferway:
                 breakers=lambda: breakers(self.lines),
             )
         )
+        keeping = asyncio.create_task(self.limits.keeper.run())
         await self.local.start()
         self._front = self._started(journal, draining)
         self.is_ready = True
@@ -100,7 +101,8 @@ class Inferway:
         finally:
             self.is_ready = False
             draining.cancel()
-            await asyncio.gather(draining, return_exceptions=True)
+            keeping.cancel()
+            await asyncio.gather(draining, keeping, return_exceptions=True)
             await self.local.aclose()
             await self.transport.aclose()
             await drain.aclose()
@@ -160,6 +162,7 @@ class Inferway:
             prompts_max=calls.prompts_max,
             texts_max=calls.texts_max,
             prompt_concurrency=calls.prompt_concurrency,
+            answer_tokens=self.settings.limits.max_output_tokens,
         )
         return Pipeline(parts, bounds)
 

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from inferway.errors import TooManyRequests
 from inferway.limits.bucket import Bucket
+from inferway.limits.spending import Reservation, Spending
 from inferway.limits.table import Refused, Room
 from inferway.limits.terms import Rules, Terms, rules_of
-from inferway.types import Standing
+from inferway.types import SpendCap, Standing
 
 _US = 1_000_000
 _API_NAME = "inference"
@@ -49,19 +50,17 @@ class Counter(Protocol):
 class OpenTicket:
     """A ticket that nothing was reserved for."""
 
-    @property
-    def counts_tokens(self) -> bool:
-        """Nobody counts."""
-        return False
+    counts_use = False
+    counts_money = False
 
     def standing(self) -> Standing | None:
         """There is no limit to stand with."""
         return None
 
-    async def reserve(self, *, tokens: int) -> None:
+    async def reserve(self, *, tokens: int, microusd: int, record_id: str) -> None:
         """Nothing is short."""
 
-    async def settle(self, *, tokens: int) -> None:
+    async def settle(self, *, tokens: int, microusd: int | None) -> None:
         """Nothing was taken."""
 
     async def release(self) -> None:
@@ -72,10 +71,16 @@ class OpenAdmission:
     """Admits every call that has come through the gate."""
 
     async def admit(
-        self, *, organization_id: str, namespace_id: str, key_id: str, per_minute: int | None = None
+        self,
+        *,
+        organization_id: str,
+        namespace_id: str,
+        key_id: str,
+        per_minute: int | None = None,
+        caps: tuple[SpendCap, ...] | None = None,
     ) -> OpenTicket:
         """A ticket, at once."""
-        del organization_id, namespace_id, key_id, per_minute
+        del organization_id, namespace_id, key_id, per_minute, caps
         return OpenTicket()
 
     async def standing(
@@ -87,44 +92,61 @@ class OpenAdmission:
 
 
 class LimitedTicket:
-    """What one call holds: a place among its organization's calls, and tokens until it is known how many it used."""
+    """What one call holds: a place among its organization's calls, and tokens and money until it is known how much it used.
 
-    def __init__(self, visit: Visit, tokens: Bucket | None, wall_clock: Callable[[], float]) -> None:
+    `counts_use` says whether tokens or money must be reserved, `counts_money` whether money must be.
+    """
+
+    def __init__(
+        self,
+        visit: Visit,
+        tokens: Bucket | None,
+        wall_clock: Callable[[], float],
+        caps: tuple[SpendCap, ...] | None = None,
+        spending: Spending | None = None,
+    ) -> None:
         self._visit = visit
         self._tokens = tokens
         self._wall_clock = wall_clock
+        self._caps, self._spending = caps, spending
         self._reserved = 0
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether tokens must be reserved."""
-        return self._tokens is not None
+        self._money: Reservation | None = None
+        self.counts_money = caps is not None
+        self.counts_use = tokens is not None or caps is not None
 
     def standing(self) -> Standing | None:
         """How the key stands with its limit at this moment; None without one."""
         room = self._visit.room()
         return None if room is None else _standing(room, self._wall_clock())
 
-    async def reserve(self, *, tokens: int) -> None:
-        """Take what the call may use at most; raises `TooManyRequests`."""
-        if self._tokens is None or not tokens:
-            return
-        refused = await self._visit.take_tokens(self._tokens, tokens)
-        if refused is not None:
-            raise _too_many_tokens(refused, self._wall_clock())
-        self._reserved = tokens
+    async def reserve(self, *, tokens: int, microusd: int, record_id: str) -> None:
+        """Take what the call may use at most; raises `TooManyRequests`, `QuotaExceeded` and `StoreUnavailable`.
 
-    async def settle(self, *, tokens: int) -> None:
-        """Replace what was reserved by what was used."""
-        if self._tokens is None:
-            return
-        reserved, self._reserved = self._reserved, 0
-        await self._visit.correct_tokens(self._tokens, tokens - reserved)
+        A call that costs nothing needs no room under a cap.
+        """
+        if self._tokens is not None and tokens:
+            # More than the bucket holds is asked of a full one: all of it is taken.
+            asked = min(tokens, self._tokens.capacity)
+            refused = await self._visit.take_tokens(self._tokens, asked)
+            if refused is not None:
+                raise _too_many_tokens(refused, self._wall_clock())
+            self._reserved = asked
+        if self._caps is not None and self._spending is not None and microusd:
+            self._money = await self._spending.reserve(self._caps, microusd, record_id)
+
+    async def settle(self, *, tokens: int, microusd: int | None) -> None:
+        """Replace what was reserved by what was used; money of which nobody knows stays spent."""
+        if self._tokens is not None:
+            reserved, self._reserved = self._reserved, 0
+            await self._visit.correct_tokens(self._tokens, tokens - reserved)
+        money, self._money = self._money, None
+        if money is not None and self._spending is not None:
+            await self._spending.settle(money, microusd)
 
     async def release(self) -> None:
-        """Give the place back, and all that was reserved and not settled."""
-        if self._reserved:
-            await self.settle(tokens=0)
+        """Give the place back, and the tokens that were reserved and not settled. Money that was not settled stays spent."""
+        if self._reserved or self._money is not None:
+            await self.settle(tokens=0, microusd=None)
         await self._visit.leave()
 
 
@@ -132,16 +154,28 @@ class LimitedAdmission:
     """Lets calls in as far as their terms go."""
 
     def __init__(
-        self, counter: Counter, terms: Terms, *, wall_clock: Callable[[], float] = time.time
+        self,
+        counter: Counter,
+        terms: Terms,
+        *,
+        spending: Spending | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._counter = counter
+        self._spending = spending
         self._terms = terms
         self._wall_clock = wall_clock
         self._rules = rules_of(terms)
         self._rules_of_keys: dict[int, Rules] = {}
 
     async def admit(
-        self, *, organization_id: str, namespace_id: str, key_id: str, per_minute: int | None = None
+        self,
+        *,
+        organization_id: str,
+        namespace_id: str,
+        key_id: str,
+        per_minute: int | None = None,
+        caps: tuple[SpendCap, ...] | None = None,
     ) -> LimitedTicket:
         """A ticket. `per_minute` is the key's own limit instead of the general one. Raises `TooManyRequests`."""
         del namespace_id
@@ -149,7 +183,7 @@ class LimitedAdmission:
         visit = await self._counter.enter(key_id, organization_id, rules)
         if isinstance(visit, Refused):
             raise _too_many_calls(visit, self._wall_clock())
-        return LimitedTicket(visit, rules.tokens, self._wall_clock)
+        return LimitedTicket(visit, rules.tokens, self._wall_clock, caps, self._spending)
 
     async def standing(
         self, *, organization_id: str, key_id: str, per_minute: int | None = None

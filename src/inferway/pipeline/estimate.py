@@ -1,7 +1,5 @@
 """Token counts where nobody counted: an estimate from the text, always marked as one."""
 
-from collections.abc import Iterable
-
 from msgspec.structs import replace
 
 from inferway.types import METERS, Call, ChatCall, ChatResult, EmbeddingCall, Result, Usage
@@ -55,8 +53,3 @@ def plausible(usage: Usage) -> Usage:
         return usage
     bounded = {name: min(max(count, 0), _MOST) for name, count in counts.items()}
     return replace(usage, **bounded, source="estimated")
-
-
-def most_tokens(calls: Iterable[Call]) -> int:
-    """What calls may use at most as far as they say: the prompt, and `max_tokens` of answer where it is given."""
-    return sum(prompt_tokens(call) + (call.parameters.max_tokens or 0) for call in calls)

@@ -12,8 +12,8 @@ from inferway.pipeline.account import Account, account_of, itemized, retries_of
 from inferway.pipeline.alternatives import naming_who_can
 from inferway.pipeline.answer import Answer, Completions, data_of, error_body, failed_item
 from inferway.pipeline.attempts import Emit, Outcome, prepare
+from inferway.pipeline.bound import Reserver
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
-from inferway.pipeline.estimate import most_tokens
 from inferway.pipeline.journey import Journey
 from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
@@ -49,6 +49,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     prompts_max: int = 256
     texts_max: int = 10_000
     prompt_concurrency: int = 8
+    answer_tokens: int | None = None
+    """What a call without `max_tokens` may answer where tokens or money are limited; None: the model's maximum."""
 
 
 class Ride(Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ class Pipeline:
         self._lender = parts.lender
         self._observer = parts.observer
         self._bounds = bounds
+        self._reserver = Reserver(parts.pricer, bounds.answer_tokens)
 
     async def admit(self, caller: Caller) -> Ticket:
         """What every call needs first; raises `TooManyRequests`. Whoever asked for it releases it, whatever happens."""
@@ -100,6 +103,7 @@ class Pipeline:
             namespace_id=caller.namespace_id,
             key_id=caller.key_id,
             per_minute=caller.per_minute,
+            caps=caller.caps,
         )
 
     async def standing(self, caller: Caller) -> Standing | None:
@@ -124,6 +128,7 @@ class Pipeline:
         is known.
         """
         account: Account | None = None
+        ride: Ride | None = None
         try:
             ride = self._set_out(request, caller, ticket, request_id, timing, sink)
             if request.dry_run:
@@ -139,8 +144,9 @@ class Pipeline:
                 raise error
             return self._answer(ride, outcomes, account)
         finally:
-            if account is not None:
-                await ticket.settle(tokens=account.tokens)
+            if account is not None and ride is not None and ticket.counts_use:
+                known = account.microusd if ride.journey.is_cost_known else None
+                await ticket.settle(tokens=account.tokens, microusd=known)
             await ticket.release()
 
     def _set_out(
@@ -194,8 +200,9 @@ class Pipeline:
             calls = make_calls(ride.request, await self._load(ride))
             for route in ride.plan.routes[1:]:
                 prepare(route, calls[0])  # a fallback that cannot take the call is told before it is needed
-            if ride.ticket.counts_tokens:
-                await ride.ticket.reserve(tokens=most_tokens(calls))
+            if ride.ticket.counts_use:
+                routes, journey = ride.plan.routes, ride.journey
+                calls = await self._reserver.reserve(ride.ticket, calls, routes, journey, ride.record_id)
             units = [self._unit(ride, index, call, alone=len(calls) == 1) for index, call in enumerate(calls)]
             outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
         except asyncio.CancelledError as left:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from inferway.access.records import LentSecret
 from inferway.providers.base import Provider, Target
-from inferway.types import ChatEvent, Media, Operation, Parameters, Standing, Usage
+from inferway.types import ChatEvent, Media, Operation, Parameters, SpendCap, Standing, Usage
 from inferway.usage.prices import Price
 from inferway.usage.records import Intent, UsageRecord
 
@@ -35,25 +35,25 @@ class MediaLoader(Protocol):
 class Ticket(Protocol):
     """An admission. It must be released before the last byte of the answer leaves; a second time changes nothing."""
 
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether tokens must be reserved; otherwise nobody needs to estimate them."""
-        ...
+    counts_use: bool
+    """Whether tokens or money must be reserved; otherwise nobody needs to estimate them."""
+    counts_money: bool
+    """Whether money must be reserved: a call whose price is not known cannot be made then."""
 
     def standing(self) -> Standing | None:
         """How the key stands with its limit at this moment; None without one."""
         ...
 
-    async def reserve(self, *, tokens: int) -> None:
-        """Take what the call may use at most; raises `TooManyRequests`."""
+    async def reserve(self, *, tokens: int, microusd: int, record_id: str) -> None:
+        """Take what the call may use at most; raises `TooManyRequests`, `QuotaExceeded` and `StoreUnavailable`."""
         ...
 
-    async def settle(self, *, tokens: int) -> None:
-        """Replace what was reserved by what was used."""
+    async def settle(self, *, tokens: int, microusd: int | None) -> None:
+        """Replace what was reserved by what was used; `microusd` None: nobody knows, and what was reserved counts as spent."""
         ...
 
     async def release(self) -> None:
-        """Give back the place among the running calls, and what was reserved and not settled."""
+        """Give back the place among the running calls, and tokens that were reserved and not settled."""
         ...
 
 
@@ -61,9 +61,18 @@ class Admission(Protocol):
     """Every path into the pipeline goes through `admit`; it raises `TooManyRequests`."""
 
     async def admit(
-        self, *, organization_id: str, namespace_id: str, key_id: str, per_minute: int | None = None
+        self,
+        *,
+        organization_id: str,
+        namespace_id: str,
+        key_id: str,
+        per_minute: int | None = None,
+        caps: tuple[SpendCap, ...] | None = None,
     ) -> Ticket:
-        """A ticket for one call; `per_minute` is the key's own limit instead of the general one, 0 for none."""
+        """A ticket for one call; `per_minute` is the key's own limit instead of the general one, 0 for none.
+
+        `caps` are the spend caps that the call stands under; None for none.
+        """
         ...
 
     async def standing(

@@ -1,6 +1,7 @@
 """The rows of all calls in SQL."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -75,6 +76,28 @@ class SqlLedger:
             limit,
         )
         return tuple(map(_record, rows))
+
+    async def spent(
+        self,
+        organization_id: str,
+        *,
+        day: datetime,
+        month: datetime,
+        key_id: str | None = None,
+        namespace_id: str | None = None,
+    ) -> tuple[int, int]:
+        """See `Ledger`."""
+        rows = await self._database.select(
+            "SELECT COALESCE(SUM(CASE WHEN started_at >= $1 THEN cost_microusd END), 0) AS by_day, "
+            "COALESCE(SUM(cost_microusd), 0) AS by_month FROM usage WHERE organization_id = $2 AND started_at >= $3 "
+            "AND key_id = COALESCE($4, key_id) AND namespace_id = COALESCE($5, namespace_id)",
+            to_microseconds(day),
+            organization_id,
+            to_microseconds(month),
+            key_id,
+            namespace_id,
+        )
+        return int(rows[0]["by_day"]), int(rows[0]["by_month"])
 
 
 def _row(record: UsageRecord) -> tuple[Any, ...]:

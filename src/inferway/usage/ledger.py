@@ -1,6 +1,7 @@
 """What usage asks of a store."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from inferway.usage.records import UsageRecord
@@ -17,4 +18,19 @@ class Ledger(Protocol):
 
     async def list_records(self, organization_id: str, *, limit: int = 100) -> tuple[UsageRecord, ...]:
         """The newest records of an organization, the newest first."""
+        ...
+
+    async def spent(
+        self,
+        organization_id: str,
+        *,
+        day: datetime,
+        month: datetime,
+        key_id: str | None = None,
+        namespace_id: str | None = None,
+    ) -> tuple[int, int]:
+        """What the calls of an organization (of one key, of one namespace) cost since a day's and since its month's beginning.
+
+        Micro-dollars; calls whose cost is not known count nothing.
+        """
         ...

@@ -104,11 +104,11 @@ class Prices:
 
     def price(self, provider: str, model: str, usage: Usage, at: datetime | None = None) -> Price | None:
         """What the usage costs at a moment (now); None when nobody counted or any part of it has no known price."""
-        if provider in FREE_PROVIDERS:
+        own = self._own.get(f"{provider}/{model}".lower()) if self._own else None
+        if own is None and provider in FREE_PROVIDERS:
             return Price(microusd=0, version="free")
         if usage.source == "none":
             return None
-        own = self._own.get(f"{provider}/{model}".lower()) if self._own else None
         rates = own or self._table_rates(provider, model, (at or datetime.now(UTC)).date())
         dollars = None if rates is None else cost_usd(usage, rates)
         if dollars is None:

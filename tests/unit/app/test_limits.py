@@ -9,6 +9,7 @@ from inferway.app.limits import Limits, terms_of
 from inferway.errors import OperatorError
 from inferway.limits.terms import Terms
 from inferway.settings import LimitSettings, load
+from inferway.store.memory.ledger import MemoryLedger
 
 
 def test_a_tier_is_a_start_and_each_number_can_be_set() -> None:
@@ -22,4 +23,4 @@ def test_a_server_for_the_limits_needs_its_extra(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "inferway.limits.valkey", None)
     environ = {"INFERWAY_DATA_DIR": str(tmp_path), "INFERWAY_LIMITS__URL": "redis://127.0.0.1:1"}
     with pytest.raises(OperatorError, match=r"inferway\[redis\]"):
-        Limits(load(environ=environ))
+        Limits(load(environ=environ), MemoryLedger())

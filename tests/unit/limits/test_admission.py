@@ -75,7 +75,7 @@ async def test_without_limits_nobody_stands_anywhere() -> None:
     tickets = [await desk.admit() for _ in range(1_000)]
     ticket = tickets[-1]
     assert ticket.standing() is None
-    assert not ticket.counts_tokens
+    assert not ticket.counts_use
 
 
 async def test_a_call_that_ended_makes_room_once() -> None:
@@ -95,14 +95,14 @@ async def test_a_call_that_ended_makes_room_once() -> None:
 async def test_tokens_that_were_not_used_come_back() -> None:
     desk = Desk(tokens_per_minute=100)
     ticket = await desk.admit()
-    await ticket.reserve(tokens=80)
+    await ticket.reserve(tokens=80, microusd=0, record_id="r")
     other = await desk.admit()
     with pytest.raises(TooManyRequests) as caught:
-        await other.reserve(tokens=30)
+        await other.reserve(tokens=30, microusd=0, record_id="r")
     assert caught.value.code == "tokens_limited"
-    await ticket.settle(tokens=10)
+    await ticket.settle(tokens=10, microusd=None)
     await ticket.release()
-    await other.reserve(tokens=90)
+    await other.reserve(tokens=90, microusd=0, record_id="r")
     await other.release()
     third = await desk.admit()
-    await third.reserve(tokens=90)
+    await third.reserve(tokens=90, microusd=0, record_id="r")

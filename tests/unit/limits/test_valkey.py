@@ -189,10 +189,10 @@ from inferway.limits.valkey import ValkeyCounter, ValkeyServer
 async def main():
     server = ValkeyServer(sys.argv[1], timeout_s=5.0)
     counter = ValkeyCounter(server, LocalCounter(Table.in_memory(lambda: 0)), replicas=2, lease_s=60)
-    rules = rules_of(Terms(per_minute=30_000, burst=500, per_second=100_000, concurrent=1_000_000))
+    rules = rules_of(Terms(per_minute=6_000, burst=200, per_second=100_000, concurrent=1_000_000))
     began, let_in = time.time(), []
     async def caller():
-        while time.time() - began < 3:
+        while time.time() - began < 4:
             visit = await counter.enter("k", "org_rush", rules)
             if not isinstance(visit, Refused):
                 let_in.append(time.time())
@@ -212,5 +212,6 @@ def test_two_processes_at_full_speed_stay_within_a_hundredth(server: Any) -> Non
     said = [process.communicate(timeout=40)[0].split() for process in processes]
     took_s = max(float(line[2]) for line in said) - min(float(line[1]) for line in said)
     let_in = sum(int(line[0]) for line in said)
-    exact = 500 + took_s * 500
+    # A rate that a busy machine asks for at any moment: a bucket that nobody empties lets in less than it could.
+    exact = 200 + took_s * 100
     assert exact * 0.99 <= let_in <= exact * 1.01

@@ -1,6 +1,6 @@
 """The registry row `local`."""
 
-from inferway.providers.base import Provider
+from inferway.providers.base import Facts, Provider
 from inferway.providers.local.capability import Choice
 from inferway.providers.local.catalogue import Catalogue
 from inferway.providers.local.chat import LocalChat
@@ -24,4 +24,14 @@ def make_provider(catalogue: Catalogue, shelf: Shelf, pool: EnginePool) -> Provi
         embedding=LocalEmbedding(choice, pool),
         transcription=LocalTranscription(choice, pool),
         operations=frozenset({Operation.CHAT, Operation.TEXT_EMBEDDING, Operation.TRANSCRIPTION}),
+        facts=lambda name: _facts(catalogue, name),
     )
+
+
+def _facts(catalogue: Catalogue, name: str) -> Facts:
+    """How long an answer may get that nobody bounds."""
+    model = catalogue.find_model(name)
+    if model is None and name.lower() == "default":
+        model = catalogue.require_model(name, Operation.CHAT)
+    most = None if model is None else model.options.get("max_tokens")
+    return {} if most is None else {"max_tokens_unasked": most}

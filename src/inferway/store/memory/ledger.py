@@ -1,6 +1,7 @@
 """The rows of all calls in memory."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from inferway.errors import StoreUnavailable
 from inferway.usage.records import UsageRecord
@@ -31,6 +32,28 @@ class MemoryLedger:
         owned = [each for each in self._records.values() if each.organization_id == organization_id]
         owned.sort(key=lambda each: (each.started_at, each.record_id), reverse=True)
         return tuple(owned[:limit])
+
+    async def spent(
+        self,
+        organization_id: str,
+        *,
+        day: datetime,
+        month: datetime,
+        key_id: str | None = None,
+        namespace_id: str | None = None,
+    ) -> tuple[int, int]:
+        """See `Ledger`."""
+        self._require()
+        found = [
+            each
+            for each in self._records.values()
+            if each.organization_id == organization_id
+            and each.started_at >= month
+            and key_id in (None, each.key_id)
+            and namespace_id in (None, each.namespace_id)
+        ]
+        by_day = sum(each.cost_microusd or 0 for each in found if each.started_at >= day)
+        return by_day, sum(each.cost_microusd or 0 for each in found)
 
     def _require(self) -> None:
         if self.is_away:
