@@ -197,3 +197,6 @@ class _CharacterPrice:
     def price(self, provider: str, model: str, usage: Usage) -> Any:
         del provider, model
         return None if usage.input else type("P", (), {"microusd": usage.characters})()
+
+    def note_unpriced(self, provider: str, model: str) -> None:
+        del provider, model
