@@ -1,15 +1,19 @@
-"""`python -m inferway.store.migrations DIALECT [REVISION]`: prints the statements that follow a revision, as JSON."""
+"""`python -m inferway.store.migrations`: has alembic write the SQL of every revision anew, into the folder `sql`; for who adds one."""
 
 import json
 import sys
+from pathlib import Path
 
-from inferway.store.migrations.writer import write_statements
+from inferway.store.migrations.writer import write_steps
 
 
 def main() -> None:
     """Entry."""
-    dialect, *since = sys.argv[1:]
-    sys.stdout.write(json.dumps(write_statements(dialect, since[0] if since else None)))
+    folder = Path(__file__).parent / "sql"
+    for revision, texts in write_steps().items():
+        file = folder / f"{revision}.json"
+        file.write_text(json.dumps(texts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        sys.stdout.write(f"{file.name}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Has alembic write the SQL of the revisions; only the child process of `revisions` imports this."""
+"""Has alembic write the SQL of the revisions; a server never imports this."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +23,22 @@ class _Statements:
 
     def flush(self) -> None:
         """Nothing is held back."""
+
+
+DIALECTS = ("sqlite", "postgresql")
+
+
+def write_steps() -> dict[str, dict[str, list[str]]]:
+    """For each revision, the oldest first, and each database: the statements that lead to it from the one before."""
+    scripts = ScriptDirectory(str(Path(__file__).parent))
+    steps = {}
+    before = None
+    for script in reversed(list(scripts.walk_revisions())):
+        steps[script.revision] = {
+            dialect: write_statements(dialect, before, script.revision) for dialect in DIALECTS
+        }
+        before = script.revision
+    return steps
 
 
 def write_statements(dialect: str, since: str | None, until: str = "head") -> list[str]:
