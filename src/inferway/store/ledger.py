@@ -1,51 +1,50 @@
-"""The rows of all calls in SQL."""
+"""The rows of all calls in SQL, and what they come to."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
+from inferway.errors import StoreUnavailable
+from inferway.store.moments import to_microseconds
+from inferway.store.usage_rows import COLUMNS, NAMES, record_of, row_of, written_attempts
+from inferway.store.usage_sql import (
+    DELETE_CALLS,
+    REPRICE,
+    ROLLUP_TABLES,
+    delete_hours,
+    find_known,
+    first_hour,
+    next_organization,
+    roll_statements,
+    select_calls,
+    select_latencies,
+    select_sums,
+)
+from inferway.store.work import Ask, Fill, Row, SqlDatabase, Work
+from inferway.usage.queries import (
+    Cutoffs,
+    Dimension,
+    Latencies,
+    Place,
+    Repriced,
+    UsageQuery,
+    UsageSum,
+    hour_of,
+    merged,
+    merged_latencies,
+    spans,
+    spending,
+    spent_since,
+)
+from inferway.usage.records import UsageRecord
+from inferway.usage.rollups import DAILY, HOURLY, Rolled, roll, roll_changes
 
-from inferway.store.moments import to_microseconds, to_moment
-from inferway.store.work import Fill, Row, SqlDatabase, Work
-from inferway.types import Usage
-from inferway.usage.records import AttemptRecord, UsageRecord
+_STEP_HOURS = 24
+_TRIES = 5
 
-_Kind = Literal["text", "integer", "real", "blob"]
-_COLUMNS: dict[str, _Kind] = {
-    "record_id": "text",
-    "request_id": "text",
-    "organization_id": "text",
-    "namespace_id": "text",
-    "key_id": "text",
-    "operation": "text",
-    "provider": "text",
-    "model": "text",
-    "status": "text",
-    "started_at": "integer",
-    "latency_ms": "real",
-    "upstream_ms": "real",
-    "input": "integer",
-    "cached_read": "integer",
-    "cache_write": "integer",
-    "output": "integer",
-    "reasoning": "integer",
-    "audio_input": "integer",
-    "audio_ms": "integer",
-    "images": "integer",
-    "vectors": "integer",
-    "characters": "integer",
-    "usage_source": "text",
-    "usage_raw": "blob",
-    "error_type": "text",
-    "error_code": "text",
-    "attempts": "text",
-    "cost_microusd": "integer",
-    "price_version": "text",
-    "streamed": "integer",
-    "cached": "integer",
-}
-_MAX_INTEGER = 2**63 - 1
+
+class _SomeAreThere(Exception):
+    """Not every record was new."""
 
 
 class SqlLedger:
@@ -56,26 +55,51 @@ class SqlLedger:
 
     async def add(self, records: Sequence[UsageRecord]) -> int:
         """See `Ledger`."""
+        try:
+            return await self._database.fill(_insert(records))
+        except _SomeAreThere:
+            # Seldom: a worker died between its commit and the deletion of its file, and only what is new may be added up.
+            return await self._add_what_is_new(records)
 
-        def insert() -> Work[int]:
-            added = yield Fill("usage", "record_id", _COLUMNS, list(map(_row, records)))
-            return int(added[0][0])
-
-        return await self._database.fill(insert())
+    async def _add_what_is_new(self, records: Sequence[UsageRecord]) -> int:
+        for _ in range(_TRIES):
+            try:
+                return await self._database.fill(_insert_new(records))
+            except _SomeAreThere:
+                continue
+        raise StoreUnavailable("Others write the same calls.", retry_after_s=5)
 
     async def find_record(self, record_id: str) -> UsageRecord | None:
         """See `Ledger`."""
-        rows = await self._database.select("SELECT * FROM usage WHERE record_id = $1", record_id)
-        return _record(rows[0]) if rows else None
+        text = f"SELECT {NAMES} FROM usage WHERE record_id = $1"  # noqa: S608 - names of our own columns
+        rows = await self._database.select(text, record_id)
+        return record_of(rows[0]) if rows else None
 
     async def list_records(self, organization_id: str, *, limit: int = 100) -> tuple[UsageRecord, ...]:
         """See `Ledger`."""
         rows = await self._database.select(
-            "SELECT * FROM usage WHERE organization_id = $1 ORDER BY started_at DESC, record_id DESC LIMIT $2",
+            f"SELECT {NAMES} FROM usage WHERE organization_id = $1 "  # noqa: S608 - names of our own columns
+            "ORDER BY started_at DESC, record_id DESC LIMIT $2",
             organization_id,
             limit,
         )
-        return tuple(map(_record, rows))
+        return tuple(map(record_of, rows))
+
+    async def scan(
+        self, query: UsageQuery, after: Place | None = None, limit: int = 1000
+    ) -> tuple[UsageRecord, ...]:
+        """See `Ledger`."""
+        return tuple(map(record_of, await self._report([select_calls(NAMES, query, after, limit)])))
+
+    async def sums(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[UsageSum, ...]:
+        """See `Ledger`."""
+        rows = await self._report([select_sums(query, span, by) for span in spans(query, by)])
+        return merged(by, ((tuple(row[: len(by)]), tuple(row[len(by) :])) for row in rows))
+
+    async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
+        """See `Ledger`."""
+        rows = await self._report([select_latencies(query, span, by) for span in spans(query, by)])
+        return merged_latencies(by, ((tuple(row[: len(by)]), row[len(by)], row[len(by) + 1]) for row in rows))
 
     async def spent(
         self,
@@ -87,83 +111,84 @@ class SqlLedger:
         namespace_id: str | None = None,
     ) -> tuple[int, int]:
         """See `Ledger`."""
-        rows = await self._database.select(
-            "SELECT COALESCE(SUM(CASE WHEN started_at >= $1 THEN cost_microusd END), 0) AS by_day, "
-            "COALESCE(SUM(cost_microusd), 0) AS by_month FROM usage WHERE organization_id = $2 AND started_at >= $3 "
-            "AND key_id = COALESCE($4, key_id) AND namespace_id = COALESCE($5, namespace_id)",
-            to_microseconds(day),
-            organization_id,
-            to_microseconds(month),
-            key_id,
-            namespace_id,
-        )
-        return int(rows[0]["by_day"]), int(rows[0]["by_month"])
+        days = await self.sums(spending(organization_id, month, key_id, namespace_id), ("day",))
+        return spent_since(days, day), spent_since(days, month)
+
+    async def reprice(self, changes: Sequence[Repriced]) -> int:
+        """See `Ledger`."""
+        return await self._database.fill(_reprice(changes))
+
+    async def prune(self, cutoffs: Cutoffs, limit: int) -> int:
+        """See `Ledger`."""
+        return await self._database.fill(_prune(cutoffs, limit))
+
+    async def _report(self, questions: Sequence[Ask]) -> list[Row]:
+        return [row for each in questions for row in await self._database.report(each.text, *each.values)]
 
 
-def _row(record: UsageRecord) -> tuple[Any, ...]:
-    *meters, source, raw = msgspec.structs.astuple(record.usage)
-    if max(meters) > _MAX_INTEGER:
-        meters = [min(count, _MAX_INTEGER) for count in meters]
-    return (
-        record.record_id,
-        record.request_id,
-        record.organization_id,
-        record.namespace_id,
-        record.key_id,
-        record.operation,
-        record.provider,
-        record.model,
-        record.status,
-        to_microseconds(record.started_at),
-        record.latency_ms,
-        record.upstream_ms,
-        # The columns of the meters stand in the order of the value's fields.
-        *meters,
-        source,
-        raw,
-        record.error_type,
-        record.error_code,
-        msgspec.json.encode(record.attempts).decode(),
-        record.cost_microusd,
-        record.price_version,
-        int(record.streamed),
-        int(record.cached),
-    )
+def _insert(records: Sequence[UsageRecord]) -> Work[int]:
+    added = yield Fill("usage", "record_id", COLUMNS, list(map(row_of, records)))
+    if added[0][0] != len(records):
+        raise _SomeAreThere
+    yield from _roll(roll(records))
+    return len(records)
 
 
-def _record(row: Row) -> UsageRecord:
-    return UsageRecord(
-        record_id=row["record_id"],
-        request_id=row["request_id"],
-        organization_id=row["organization_id"],
-        namespace_id=row["namespace_id"],
-        key_id=row["key_id"],
-        operation=row["operation"],
-        provider=row["provider"],
-        model=row["model"],
-        status=row["status"],
-        started_at=to_moment(row["started_at"]),
-        latency_ms=row["latency_ms"],
-        upstream_ms=row["upstream_ms"],
-        usage=Usage(
-            input=row["input"],
-            cached_read=row["cached_read"],
-            cache_write=row["cache_write"],
-            output=row["output"],
-            reasoning=row["reasoning"],
-            audio_input=row["audio_input"],
-            audio_ms=row["audio_ms"],
-            images=row["images"],
-            vectors=row["vectors"],
-            characters=row["characters"],
-            source=row["usage_source"],
-            raw=row["usage_raw"],
-        ),
-        error_type=row["error_type"],
-        error_code=row["error_code"],
-        attempts=msgspec.json.decode(row["attempts"], type=tuple[AttemptRecord, ...]),
-        cost_microusd=row["cost_microusd"],
-        price_version=row["price_version"],
-        streamed=bool(row["streamed"]),
-        cached=bool(row["cached"]),
-    )
+def _insert_new(records: Sequence[UsageRecord]) -> Work[int]:
+    fresh = {record.record_id: record for record in reversed(records)}
+    for row in (yield find_known(list(fresh))):
+        del fresh[row[0]]
+    return (yield from _insert(list(fresh.values()))) if fresh else 0
+
+
+def _roll(rolled: Rolled) -> Work[None]:
+    for statement in roll_statements(rolled):  # noqa: UP028 - a list takes no answers
+        yield statement
+
+
+def _reprice(changes: Sequence[Repriced]) -> Work[int]:
+    done: list[tuple[UsageRecord, UsageRecord]] = []
+    for change in changes:
+        was, now = change.was, change.now
+        found = -1 if was.cost_microusd is None else was.cost_microusd
+        values: tuple[Any, ...] = (now.cost_microusd, now.price_version, written_attempts(now))
+        if (yield Ask(REPRICE, (*values, was.record_id, found))):
+            done.append((was, now))
+    yield from _roll(roll_changes(done))
+    return len(done)
+
+
+def _prune(cutoffs: Cutoffs, limit: int) -> Work[int]:
+    gone = 0
+    if cutoffs.calls is not None:
+        before = to_microseconds(cutoffs.calls)
+        for organization_id in (yield from _organizations("usage")):
+            if gone < limit:
+                gone += len((yield Ask(DELETE_CALLS, (organization_id, before, limit - gone))))
+    for views, cutoff in ((HOURLY, cutoffs.hourly), (DAILY, cutoffs.daily)):
+        if cutoff is not None:
+            gone += yield from _prune_rollups(views, hour_of(cutoff))
+    return gone
+
+
+def _prune_rollups(views: tuple[int, ...], cutoff: int) -> Work[int]:
+    """A day of each view at most: short enough to keep nobody waiting."""
+    gone = 0
+    for table in ROLLUP_TABLES:
+        for organization_id in (yield from _organizations(table)):
+            for view in views:
+                first = (yield Ask(first_hour(table), (organization_id, view)))[0][0]
+                if first is not None and first < cutoff:
+                    end = min(first + _STEP_HOURS, cutoff)
+                    gone += len((yield Ask(delete_hours(table), (organization_id, view, end))))
+    return gone
+
+
+def _organizations(table: str) -> Work[list[str]]:
+    """Every organization that has rows, each found by one step through an index."""
+    found: list[str] = []
+    while True:
+        name = (yield Ask(next_organization(table), (found[-1] if found else "",)))[0][0]
+        if name is None:
+            return found
+        found.append(name)

@@ -1,11 +1,14 @@
 """Work on a database, told statement by statement: one text that a blocking driver runs as well as an asynchronous one."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
 T = TypeVar("T")
+
+Kind = Literal["text", "integer", "real", "blob"]
+"""What a column holds."""
 
 Row = Any
 """What a statement answers with: its values by position and by name of the column."""
@@ -33,7 +36,7 @@ class Fill(Struct, frozen=True):
 
     table: str
     key: str
-    columns: dict[str, Literal["text", "integer", "real", "blob"]]
+    columns: Mapping[str, Kind]
     rows: Sequence[tuple[Any, ...]]
 
 

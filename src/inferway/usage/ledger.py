@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from inferway.usage.queries import Cutoffs, Dimension, Latencies, Place, Repriced, UsageQuery, UsageSum
 from inferway.usage.records import UsageRecord
 
 
 class Ledger(Protocol):
-    """The rows of all calls. Every method raises `StoreUnavailable` while the store is away."""
+    """The rows of all calls, and what they come to by hour and by day. Every method raises `StoreUnavailable` while the store is away."""
 
     async def add(self, records: Sequence[UsageRecord]) -> int:
-        """Stores the records whose `record_id` is not there yet, all or none, and says how many were new."""
+        """Stores the records whose `record_id` is not there yet, all or none, and says how many were new.
+
+        The rollups are written with them, so that the two always agree.
+        """
         ...
 
     async def find_record(self, record_id: str) -> UsageRecord | None: ...
@@ -32,5 +36,30 @@ class Ledger(Protocol):
         """What the calls of an organization (of one key, of one namespace) cost since a day's and since its month's beginning.
 
         Micro-dollars; calls whose cost is not known count nothing.
+        """
+        ...
+
+    async def scan(
+        self, query: UsageQuery, after: Place | None = None, limit: int = 1000
+    ) -> tuple[UsageRecord, ...]:
+        """Records in the order they began, some at a time."""
+        ...
+
+    async def sums(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[UsageSum, ...]:
+        """What calls come to, from the rollups alone; groups without calls are absent."""
+        ...
+
+    async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
+        """How long answered calls took; `status` neither filters nor groups here."""
+        ...
+
+    async def reprice(self, changes: Sequence[Repriced]) -> int:
+        """Changes the cost of records and their rollups with it, all or none, and says how many; one that changed meanwhile is left out."""
+        ...
+
+    async def prune(self, cutoffs: Cutoffs, limit: int) -> int:
+        """Deletes some of what is older, in one short transaction: at most `limit` records and a day of rollups of each view.
+
+        Says how many rows went; 0: nothing is left to delete. Rollups do not change when their records go.
         """
         ...

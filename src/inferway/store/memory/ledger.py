@@ -1,10 +1,32 @@
-"""The rows of all calls in memory."""
+"""The rows of all calls in memory, and their rollups."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from inferway.errors import StoreUnavailable
+from inferway.usage.queries import (
+    FILTERS,
+    Cutoffs,
+    Dimension,
+    Latencies,
+    Place,
+    Repriced,
+    Span,
+    UsageQuery,
+    UsageSum,
+    hour_of,
+    merged,
+    merged_latencies,
+    spans,
+    spending,
+    spent_since,
+)
 from inferway.usage.records import UsageRecord
+from inferway.usage.rollups import DAILY, HOURLY, CellKey, LatencyKey, Rolled, roll, roll_changes
+
+_PLACES = ("", "", "hour", "namespace_id", "key_id", "provider", "model", "operation", "status")
+_DAY = 24
 
 
 class MemoryLedger:
@@ -13,12 +35,15 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.is_away = False
         self._records: dict[str, UsageRecord] = {}
+        self._sums: dict[CellKey, list[int]] = {}
+        self._latencies: dict[LatencyKey, int] = {}
 
     async def add(self, records: Sequence[UsageRecord]) -> int:
         """See `Ledger`."""
         self._require()
         fresh = {each.record_id: each for each in reversed(records) if each.record_id not in self._records}
         self._records |= fresh
+        self._roll(roll(fresh.values()))
         return len(fresh)
 
     async def find_record(self, record_id: str) -> UsageRecord | None:
@@ -33,6 +58,40 @@ class MemoryLedger:
         owned.sort(key=lambda each: (each.started_at, each.record_id), reverse=True)
         return tuple(owned[:limit])
 
+    async def scan(
+        self, query: UsageQuery, after: Place | None = None, limit: int = 1000
+    ) -> tuple[UsageRecord, ...]:
+        """See `Ledger`."""
+        self._require()
+        behind = None if after is None else (after.started_at, after.record_id)
+        found = [
+            each
+            for each in self._records.values()
+            if each.organization_id == query.organization_id
+            and query.start <= each.started_at < query.end
+            and (behind is None or (each.started_at, each.record_id) > behind)
+            and _is_picked(query, {name: getattr(each, name) for name in (*FILTERS, "namespace_id")})
+        ]
+        found.sort(key=lambda each: (each.started_at, each.record_id))
+        return tuple(found[:limit])
+
+    async def sums(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[UsageSum, ...]:
+        """See `Ledger`."""
+        self._require()
+        parts: list[tuple[tuple[Any, ...], Sequence[int]]] = []
+        for span in spans(query, by):
+            parts += [(_group(key, by), self._sums[key]) for key in _within(self._sums, query, span)]
+        return merged(by, parts)
+
+    async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
+        """See `Ledger`."""
+        self._require()
+        parts: list[tuple[tuple[Any, ...], int, int]] = []
+        for span in spans(query, by):
+            found = _within(self._latencies, query, span)
+            parts += [(_group(key, by), key[-1], self._latencies[key]) for key in found]
+        return merged_latencies(by, parts)
+
     async def spent(
         self,
         organization_id: str,
@@ -43,18 +102,72 @@ class MemoryLedger:
         namespace_id: str | None = None,
     ) -> tuple[int, int]:
         """See `Ledger`."""
+        days = await self.sums(spending(organization_id, month, key_id, namespace_id), ("day",))
+        return spent_since(days, day), spent_since(days, month)
+
+    async def reprice(self, changes: Sequence[Repriced]) -> int:
+        """See `Ledger`."""
         self._require()
-        found = [
-            each
+        done = []
+        for change in changes:
+            found = self._records.get(change.was.record_id)
+            if found is not None and found.cost_microusd == change.was.cost_microusd:
+                self._records[found.record_id] = change.now
+                done.append((change.was, change.now))
+        self._roll(roll_changes(done))
+        return len(done)
+
+    async def prune(self, cutoffs: Cutoffs, limit: int) -> int:
+        """See `Ledger`."""
+        self._require()
+        old = [
+            each.record_id
             for each in self._records.values()
-            if each.organization_id == organization_id
-            and each.started_at >= month
-            and key_id in (None, each.key_id)
-            and namespace_id in (None, each.namespace_id)
+            if cutoffs.calls is not None and each.started_at < cutoffs.calls
         ]
-        by_day = sum(each.cost_microusd or 0 for each in found if each.started_at >= day)
-        return by_day, sum(each.cost_microusd or 0 for each in found)
+        for record_id in old[:limit]:
+            del self._records[record_id]
+        gone = len(old[:limit])
+        for views, cutoff in ((HOURLY, cutoffs.hourly), (DAILY, cutoffs.daily)):
+            for rollups in (self._sums, self._latencies):
+                keys = [
+                    key
+                    for key in rollups
+                    if cutoff is not None and key[1] in views and key[2] < hour_of(cutoff)
+                ]
+                for key in keys:
+                    del rollups[key]  # type: ignore[arg-type] # a key of the same mapping
+                gone += len(keys)
+        return gone
+
+    def _roll(self, rolled: Rolled) -> None:
+        for key, values in rolled.sums.items():
+            known = self._sums.get(key)
+            self._sums[key] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+        for place, count in rolled.latencies.items():
+            self._latencies[place] = self._latencies.get(place, 0) + count
 
     def _require(self) -> None:
         if self.is_away:
             raise StoreUnavailable("The database cannot be used right now.", retry_after_s=5)
+
+
+def _within(keys: Any, query: UsageQuery, span: Span) -> Iterator[Any]:
+    for key in keys:
+        organization, view, hour, *_ = key
+        if (organization, view) == (query.organization_id, span.view) and span.first <= hour < span.end:
+            names = {name: value for name, value in zip(_PLACES, key, strict=True) if isinstance(value, str)}
+            if _is_picked(query, names):
+                yield key
+
+
+def _is_picked(query: UsageQuery, names: dict[str, str]) -> bool:
+    wanted = {name: getattr(query, name) for name in FILTERS if name in names}
+    if any(value is not None and names[name] != value for name, value in wanted.items()):
+        return False
+    return query.namespaces is None or names["namespace_id"] in query.namespaces
+
+
+def _group(key: Any, by: tuple[Dimension, ...]) -> tuple[Any, ...]:
+    places = dict(zip(_PLACES, key, strict=True))
+    return tuple(places["hour"] // _DAY * _DAY if name == "day" else places[name] for name in by)

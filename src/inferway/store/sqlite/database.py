@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,8 @@ _APPLICATION_ID = 0x49465731
 """Marks a file as ours ("IFW1")."""
 _BUSY_TIMEOUT_S = 5.0
 _READERS = 2
+_ROWS_AT_ONCE = 64
+"""Each statement gives the interpreter's lock away and has to wait for it again, so that many rows are one statement."""
 T = TypeVar("T")
 
 
@@ -150,7 +153,9 @@ def _ask(connection: sqlite3.Connection, step: Ask | Each | Fill) -> Sequence[Ro
         connection.executemany(_places(step.text), step.rows)
         return ()
     before = connection.total_changes
-    connection.executemany(_fill_text(step.table, step.key, tuple(step.columns)), step.rows)
+    for start in range(0, len(step.rows), _ROWS_AT_ONCE):
+        part = step.rows[start : start + _ROWS_AT_ONCE]
+        connection.execute(_fill_text(step, len(part)), list(chain.from_iterable(part)))
     return ((connection.total_changes - before,),)
 
 
@@ -159,10 +164,10 @@ def _places(text: str) -> str:
     return text.replace("$", "?")
 
 
-def _fill_text(table: str, key: str, columns: tuple[str, ...]) -> str:
-    places = ", ".join("?" * len(columns))
+def _fill_text(step: Fill, count: int) -> str:
+    places = ", ".join([f"({', '.join('?' * len(step.columns))})"] * count)
     # Names of our own tables and columns.
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT ({key}) DO NOTHING"  # noqa: S608
+    return f"INSERT INTO {step.table} ({', '.join(step.columns)}) VALUES {places} ON CONFLICT ({step.key}) DO NOTHING"  # noqa: S608
 
 
 def _in_transaction(connection: sqlite3.Connection, function: Callable[[], T]) -> T:

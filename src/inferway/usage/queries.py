@@ -1,0 +1,171 @@
+"""What can be asked of the ledger, and what it answers."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from inferway.types import METERS
+from inferway.usage.records import UsageRecord
+from inferway.usage.rollups import SUMS, View
+
+Dimension = Literal["hour", "day", "namespace_id", "key_id", "provider", "model", "operation", "status"]
+FILTERS = ("key_id", "provider", "model", "operation", "status")
+_HOUR_S = 3600
+_DAY_HOURS = 24
+
+
+class UsageQuery(Struct, frozen=True, kw_only=True):
+    """Calls of one organization that began from `start` on and before `end`; both are aware.
+
+    `namespaces` are ids (None: all). Sums take whole hours: `start` is rounded down and `end` up.
+    """
+
+    organization_id: str
+    start: datetime
+    end: datetime
+    namespaces: tuple[str, ...] | None = None
+    key_id: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    operation: str | None = None
+    status: str | None = None
+
+
+class UsageSum(Struct, frozen=True, kw_only=True):
+    """What a group of calls comes to. `group` has a value for each dimension that was asked for: text, or a moment for `hour` and `day`."""
+
+    group: tuple[str | datetime, ...]
+    sums: dict[str, int]
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, in and out."""
+        return sum(self.sums[name] for name in TOKENS)
+
+
+TOKENS = tuple(
+    name
+    for name in METERS
+    if name in ("input", "cached_read", "cache_write", "output", "reasoning", "audio_input")
+)
+
+
+class Latencies(Struct, frozen=True, kw_only=True):
+    """How long the answered calls of a group took: how many fall into each bucket."""
+
+    group: tuple[str | datetime, ...]
+    histogram: dict[int, int]
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where a list of calls goes on: behind this one."""
+
+    started_at: datetime
+    record_id: str
+
+    @classmethod
+    def behind(cls, record: UsageRecord) -> "Place":
+        """The place behind a record."""
+        return cls(started_at=record.started_at, record_id=record.record_id)
+
+
+class Repriced(Struct, frozen=True, kw_only=True):
+    """A call whose cost changes: the record as it was found, and its new cost."""
+
+    was: UsageRecord
+    now: UsageRecord
+
+
+class Cutoffs(Struct, frozen=True, kw_only=True):
+    """Before which moment what is deleted: calls, hourly and daily rollups; None keeps all."""
+
+    calls: datetime | None = None
+    hourly: datetime | None = None
+    daily: datetime | None = None
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """A part of a range that one view answers: from hour to hour, the last not included."""
+
+    view: View
+    first: int
+    end: int
+
+
+def spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
+    """The parts of a query's range: days where they are whole, hours at its ends or when hours are asked for."""
+    with_key = query.key_id is not None or "key_id" in by
+    hour, day = (View.KEY_HOUR, View.KEY_DAY) if with_key else (View.HOUR, View.DAY)
+    first, end = hour_of(query.start), -(-math.ceil(query.end.timestamp()) // _HOUR_S)
+    first_day, end_day = -(-first // _DAY_HOURS) * _DAY_HOURS, end // _DAY_HOURS * _DAY_HOURS
+    if "hour" in by or first_day >= end_day:
+        found = [Span(view=hour, first=first, end=end)]
+    else:
+        found = [
+            Span(view=hour, first=first, end=first_day),
+            Span(view=day, first=first_day, end=end_day),
+            Span(view=hour, first=end_day, end=end),
+        ]
+    return tuple(span for span in found if span.end > span.first)
+
+
+def spending(
+    organization_id: str, start: datetime, key_id: str | None, namespace_id: str | None
+) -> UsageQuery:
+    """All that was spent since a moment, by one key or in one namespace when they are named."""
+    return UsageQuery(
+        organization_id=organization_id,
+        start=start,
+        end=datetime.max.replace(tzinfo=UTC),
+        key_id=key_id,
+        namespaces=None if namespace_id is None else (namespace_id,),
+    )
+
+
+def spent_since(days: Iterable[UsageSum], start: datetime) -> int:
+    """Micro-dollars of the days from one on."""
+    return sum(each.sums["cost_microusd"] for each in days if each.group >= (start,))
+
+
+def hour_of(moment: datetime) -> int:
+    """The number of a moment's hour, from 1970."""
+    return math.floor(moment.timestamp()) // _HOUR_S
+
+
+def moment_of(hour: int) -> datetime:
+    """When an hour begins."""
+    return datetime.fromtimestamp(hour * _HOUR_S, UTC)
+
+
+def merged(
+    by: tuple[Dimension, ...], parts: Iterable[tuple[tuple[Any, ...], Sequence[int]]]
+) -> tuple[UsageSum, ...]:
+    """The sums of several spans as one, in the order of their groups; hours become moments."""
+    found: dict[tuple[Any, ...], Sequence[int]] = {}
+    for group, values in parts:
+        known = found.get(group)
+        found[group] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+    return tuple(
+        UsageSum(group=_shown(by, group), sums=dict(zip(SUMS, found[group], strict=True)))
+        for group in sorted(found)
+    )
+
+
+def merged_latencies(
+    by: tuple[Dimension, ...], parts: Iterable[tuple[tuple[Any, ...], int, int]]
+) -> tuple[Latencies, ...]:
+    """The same for histograms: group, bucket and count."""
+    found: dict[tuple[Any, ...], dict[int, int]] = {}
+    for group, bucket, count in parts:
+        histogram = found.setdefault(group, {})
+        histogram[bucket] = histogram.get(bucket, 0) + count
+    return tuple(Latencies(group=_shown(by, group), histogram=found[group]) for group in sorted(found))
+
+
+def _shown(by: tuple[Dimension, ...], group: tuple[Any, ...]) -> tuple[str | datetime, ...]:
+    return tuple(
+        moment_of(value) if name in ("hour", "day") else value for name, value in zip(by, group, strict=True)
+    )
