@@ -17,7 +17,7 @@ from inferway.app.resilience import breakers, make_attempts, make_lines, open_ci
 from inferway.app.rows import build_rows
 from inferway.app.watching import Watching
 from inferway.http.exchange import Exchange
-from inferway.http.front import Front, pages_app
+from inferway.http.front import INFERENCE_PATH, Front, pages_app
 from inferway.http.inference import InferenceEndpoint
 from inferway.http.pages import Pages
 from inferway.http.wire import Receive, Scope, Send
@@ -65,7 +65,7 @@ class Inferway:
         self.media = MediaLoader(_media_policy(settings))
         self.local = LocalModels(settings, engine_socket)
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
-        self.watching = Watching(settings)
+        self.watching = Watching(settings, lambda provider: self.registry.get(provider).address)
         self.office = AdminOffice(settings, self.directory, self.gate, self.registry, self.watching.scrape)
         self._front = self._unstarted()
 
@@ -143,7 +143,8 @@ class Inferway:
         pages = self.watching.counted(
             pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all())])
         )
-        return Front(inference=endpoint, pages=pages, allowed_hosts=settings.server.allowed_hosts)
+        inference = self.watching.traced(INFERENCE_PATH, endpoint)
+        return Front(inference=inference, pages=pages, allowed_hosts=settings.server.allowed_hosts)
 
     def _pipeline(self, journal: Journal) -> Pipeline:
         calls = self.settings.calls

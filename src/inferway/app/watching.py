@@ -2,36 +2,50 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import platform
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from inferway.errors import GatewayError
+from inferway.errors import GatewayError, OperatorError
 from inferway.http.metrics import CountedPages, Scrape, metrics_served
 from inferway.http.server import listen
+from inferway.http.traced import TracedCalls
 from inferway.observe.board import Board
+from inferway.observe.calls import CallLog
 from inferway.observe.families import families
 from inferway.observe.meter import CallMeter
+from inferway.observe.trace import Exporter, Tracer
 from inferway.observe.vitals import Sources, Vitals
 from inferway.pipeline.ports import Observer
-from inferway.settings import Settings
+from inferway.settings import LogSettings, OtelSettings, Settings
+from inferway.types import Parameters
+from inferway.usage.records import UsageRecord
+
+_HANDED_ON = ("service_name", "traces", "metrics", "sample_ratio", "metrics_every_s", "timeout_s", "ca_file")
 
 
 class Watching:
-    """The observers of one worker; all None when everything is switched off.
+    """The observers of one worker; all None when everything is switched off. `address_of` tells a provider's base URL.
 
-    Raises `OperatorError` when the data folder cannot hold the metrics.
+    Raises `OperatorError` when the data folder cannot hold the metrics, or when an extra is missing.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, address_of: Callable[[str], str | None]) -> None:
         self._families = families()
         self._board: Board | None = None
         self._meter: CallMeter | None = None
         self._vitals: Vitals | None = None
         self._looking: asyncio.Task[None] | None = None
         self._settings = settings
+        self._calls = CallLog(settings.log.format) if _logs_calls(settings.log) else None
+        self._tracer = _tracer(settings.otel, address_of)
         if settings.metrics.enabled:
             self._board = Board.open(_folder(settings), self._families.all())
             self._meter = CallMeter(self._board, self._families, models_max=settings.metrics.models_max)
@@ -39,7 +53,17 @@ class Watching:
     @property
     def observer(self) -> Observer | None:
         """Who is told how each call ends; None: nobody."""
-        return self._meter
+        all_of_them = tuple(each for each in (self._meter, self._calls, self._tracer) if each is not None)
+        return Several(all_of_them) if len(all_of_them) > 1 else next(iter(all_of_them), None)
+
+    @property
+    def dropped(self) -> int:
+        """Calls that no trace could be sent for."""
+        return 0 if self._tracer is None else self._tracer.dropped
+
+    def traced(self, route: str, inner: ASGIApp) -> ASGIApp:
+        """A route of inference, under traces if there are any."""
+        return inner if self._tracer is None else TracedCalls(route, inner, self._tracer)
 
     def counted(self, pages: Starlette) -> ASGIApp:
         """The routes beside inference, with their requests counted."""
@@ -61,8 +85,13 @@ class Watching:
         return scrape_of(self._settings)(accept)
 
     def start(self, sources: Sources) -> None:
-        """Begin to look at the worker itself."""
+        """Begin to look at the worker itself, and to send."""
+        if self._tracer is not None:
+            self._tracer.start()
         if self._board is not None:
+            tracer = self._tracer
+            if tracer is not None:
+                sources = replace(sources, undelivered=lambda: tracer.dropped)
             self._vitals = Vitals(self._board, self._families, sources)
             self._looking = asyncio.create_task(self._vitals.run())
 
@@ -71,6 +100,10 @@ class Watching:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        if self._calls is not None:
+            await self._calls.aclose()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
         if self._vitals is not None:
             self._vitals.look()
         if self._board is not None:
@@ -100,6 +133,45 @@ async def metrics_port(settings: Settings) -> AsyncIterator[None]:
     with listen(metrics.bind, metrics.port) as bound:
         async with metrics_served(bound, scrape_of(settings)):
             yield
+
+
+class Several:
+    """Observers side by side."""
+
+    def __init__(self, observers: tuple[Observer, ...]) -> None:
+        self._observers = observers
+
+    def ended(self, record: UsageRecord, parameters: Parameters) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.ended(record, parameters)
+
+
+def _logs_calls(log: LogSettings) -> bool:
+    wanted = log.format == "json" if log.calls is None else log.calls
+    return wanted and log.level in ("debug", "info")
+
+
+def _tracer(otel: OtelSettings, address_of: Callable[[str], str | None]) -> Tracer | None:
+    if otel.endpoint is None:
+        return None
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+        raise OperatorError("otel.endpoint needs the extra: pip install 'inferway[otel]'.")
+    return Tracer(partial(_exporter, otel, address_of))
+
+
+def _exporter(otel: OtelSettings, address_of: Callable[[str], str | None]) -> Exporter:
+    """Reads the library, which takes a while: called in the thread that sends."""
+    from inferway.observe.otlp import Destination, OtlpExporter  # noqa: PLC0415 - an extra
+
+    assert otel.endpoint is not None  # noqa: S101 - there is no tracer without one
+    destination = Destination(
+        endpoint=otel.endpoint,
+        headers={name: value.reveal() for name, value in otel.headers.items()},
+        instance=f"{platform.node()}:{os.getpid()}",
+        **{name: getattr(otel, name) for name in _HANDED_ON},
+    )
+    return OtlpExporter(destination, address_of)
 
 
 def _folder(settings: Settings) -> Path:

@@ -109,7 +109,9 @@ def families() -> Families:
         ),
         attempt_s=_durations("inferway_attempt_duration_seconds", "One try at a provider.", MODEL),
         retries=_counter(
-            "inferway_retries_total", "Failed tries that were followed by another, here or elsewhere.", *MODEL
+            "inferway_retries_total",
+            "Tries that followed a failed one, here or elsewhere, by who answered in the end.",
+            *MODEL,
         ),
         tokens=_counter(
             "inferway_tokens_total", "Tokens by meter; the meters are disjoint.", *MODEL, "meter"

@@ -7,8 +7,14 @@ from typing import Literal
 
 import msgspec
 
-_QUIET = {"uvicorn": logging.ERROR, "httpcore": logging.WARNING, "asyncio": logging.WARNING}
-"""Least levels of libraries. uvicorn warns of each malformed request, which a stranger could fill a disk with."""
+_QUIET = {
+    "uvicorn": logging.ERROR,
+    "httpcore": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "opentelemetry": logging.CRITICAL,
+}
+"""Least levels of libraries. uvicorn warns of each malformed request, which a stranger could fill a disk with;
+an exporter of its collector's every failure, which is told once by us."""
 
 
 def configure_logs(level: str, form: Literal["text", "json"]) -> None:

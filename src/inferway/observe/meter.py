@@ -113,9 +113,18 @@ class CallMeter:
         cells[gateway_s + 1 + bisect_left(SHORT_S, own_s)] += 1
         for attempt in record.attempts:
             self._count_attempt(attempt)
-        if record.usage.source != "none":
-            self._count_usage(model, record.usage)
-        self._count_rest(model, record)
+        if len(record.attempts) > 1:
+            self._count_attempts_usage(record)
+            cells[model.retries] += record.retries
+        else:
+            if record.usage.source != "none":
+                self._count_usage(model, record.usage)
+            if record.cost_microusd:
+                cells[model.cost] += record.cost_microusd
+        if record.cost_microusd is None and record.status in _ANSWERED:
+            cells[model.unpriced] += 1
+        if record.first_event_ms is not None:
+            self._add_duration(model.first_token_s, record.first_event_ms / 1000, DURATIONS_S)
 
     def _count_attempt(self, attempt: AttemptRecord) -> None:
         key = (attempt.provider, attempt.model, attempt.outcome)
@@ -150,16 +159,16 @@ class CallMeter:
             cells[at.images] += usage.images
             cells[at.characters] += usage.characters
 
-    def _count_rest(self, at: _Model, record: UsageRecord) -> None:
-        cells = self._cells
-        if record.cost_microusd:
-            cells[at.cost] += record.cost_microusd
-        elif record.cost_microusd is None and record.status in _ANSWERED:
-            cells[at.unpriced] += 1
-        if len(record.attempts) > 1:
-            cells[at.retries] += retries_of(record)
-        if record.first_event_ms is not None:
-            self._add_duration(at.first_token_s, record.first_event_ms / 1000, DURATIONS_S)
+    def _count_attempts_usage(self, record: UsageRecord) -> None:
+        """What several tries used and cost belongs to the model that each asked."""
+        for attempt in record.attempts:
+            at = self._models[
+                attempt.provider, self._label_of(attempt.provider, attempt.model, may_be_new=False)
+            ]
+            if attempt.usage is not None:
+                self._count_usage(at, attempt.usage)
+            if attempt.cost_microusd:
+                self._cells[at.cost] += attempt.cost_microusd
 
     def _add_duration(self, at: int, seconds: float, bounds_s: tuple[float, ...]) -> None:
         self._cells[at] += seconds
@@ -217,9 +226,3 @@ class CallMeter:
             retries=place(families.retries, labels),
             first_token_s=place(families.first_token_s, labels),
         )
-
-
-def retries_of(record: UsageRecord) -> int:
-    """How many of a call's failed tries were followed by another."""
-    failed = sum(attempt.outcome != "ok" for attempt in record.attempts)
-    return max(0, failed - (record.status not in _ANSWERED))

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from inferway.settings.fields import ENV_PREFIX, EnvText, Found, bind, take_apart
 from inferway.settings.values import ProviderSettings, Settings, SettingsError
@@ -47,6 +48,12 @@ _STANDARD = (
     ("GOOGLE_VERTEX_BASE_URL", "google", "vertex_base_url"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "google", "credentials_file"),
 )
+_STANDARD_OTEL = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "endpoint",
+    "OTEL_EXPORTER_OTLP_HEADERS": "headers",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "ca_file",
+    "OTEL_SERVICE_NAME": "service_name",
+}
 _SHORT_NAMES = {
     "INFERWAY_URL": "client.url",
     "INFERWAY_API_KEY": "client.api_key",
@@ -126,7 +133,30 @@ def _read_standard(env: Mapping[str, str]) -> Found:
         if field == "headers":
             value = dict(_header_lines(variable, env[variable]))
         found["providers", provider, field] = (value, variable)
+    return found | _read_standard_otel(env)
+
+
+def _read_standard_otel(env: Mapping[str, str]) -> Found:
+    """What OpenTelemetry's own variables say, unless they are meant for a wire that is not spoken here."""
+    if env.get("OTEL_SDK_DISABLED", "").lower() == "true" or env.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc":
+        return {}
+    found: Found = {}
+    for variable, field in _STANDARD_OTEL.items():
+        if env.get(variable):
+            value: Any = EnvText(env[variable])
+            if field == "headers":
+                value = dict(_otel_headers(variable, env[variable]))
+            found["otel", field] = (value, variable)
     return found
+
+
+def _otel_headers(variable: str, text: str) -> Iterator[tuple[str, str]]:
+    """`name=value` pairs with commas between them, percent-encoded (W3C baggage)."""
+    for pair in filter(None, map(str.strip, text.split(","))):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise SettingsError(f"{variable}: expected name=value, with commas between them.")
+        yield unquote(name.strip()), unquote(value.strip())
 
 
 def _header_lines(variable: str, text: str) -> Iterator[tuple[str, str]]:

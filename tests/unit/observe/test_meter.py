@@ -90,20 +90,24 @@ def test_an_unknown_price_is_counted_and_never_taken_for_nothing(board: Board, t
 
 
 def test_a_fallback_shows_in_attempts_and_retries(board: Board, tmp_path: Path) -> None:
-    attempts = (tried("provider_error"), tried("provider_error"), tried("ok", "anthropic", "claude"))
+    used = {"usage": Usage(input=5, output=7, source="provider"), "cost_microusd": 9}
+    attempts = (tried("provider_error"), tried("provider_error"), tried("ok", "anthropic", "claude", **used))
     CallMeter(board, families()).ended(
-        settled(provider="anthropic", model="claude", attempts=attempts), PARAMETERS
+        settled(provider="anthropic", model="claude", attempts=attempts, retries=2), PARAMETERS
     )
     page = Scraped(tmp_path)
     assert page.value("inferway_attempts_total", outcome="provider_error", **MODEL) == 2
     assert page.value("inferway_attempts_total", outcome="ok", provider="anthropic", model="claude") == 1
     assert page.value("inferway_retries_total", provider="anthropic", model="claude") == 2
+    assert page.value("inferway_tokens_total", provider="anthropic", model="claude", meter="output") == 7
+    assert page.value("inferway_cost_microdollars_total", provider="anthropic", model="claude") == 9
+    assert page.value("inferway_cost_microdollars_total", **MODEL) == 0
 
 
-def test_the_last_failed_try_of_a_failed_call_was_not_retried(board: Board, tmp_path: Path) -> None:
+def test_a_failed_call_tells_its_code_and_retries(board: Board, tmp_path: Path) -> None:
     attempts = (tried("provider_error"), tried("provider_error"))
     failed = settled(
-        status="error", error_type="InferenceError", error_code="provider_error", attempts=attempts
+        status="error", error_type="InferenceError", error_code="provider_error", attempts=attempts, retries=1
     )
     CallMeter(board, families()).ended(failed, PARAMETERS)
     page = Scraped(tmp_path)

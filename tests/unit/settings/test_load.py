@@ -342,7 +342,7 @@ def test_every_described_variable_is_accepted(tmp_path: Path) -> None:
         name = row.env.replace("__NAME__", "__OPENAI__")
         unset = "7" if row.type.startswith("integer") else row.type.split(" ")[0]
         sample = samples.get(row.type) or row.default or unset
-        sample = "https://host" if row.name.endswith("url") else sample
+        sample = "https://host" if row.name.endswith(("url", "endpoint")) else sample
         sample = "HOME" if row.name.endswith("_env") else "openai" if row.name.endswith("kind") else sample
         sample = "10.0.0.0/8" if row.name.endswith("networks") else sample
         home = {} if row.name == "data_dir" else {"INFERWAY_DATA_DIR": str(tmp_path)}
