@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from inferway.errors import GatewayError, OperatorError
+from inferway.http.front import Answers
 from inferway.http.metrics import CountedPages, Scrape, metrics_served
 from inferway.http.server import listen
 from inferway.http.traced import TracedCalls
@@ -61,7 +62,7 @@ class Watching:
         """Calls that no trace could be sent for."""
         return 0 if self._tracer is None else self._tracer.dropped
 
-    def traced(self, route: str, inner: ASGIApp) -> ASGIApp:
+    def traced(self, route: str, inner: Answers) -> Answers:
         """A route of inference, under traces if there are any."""
         return inner if self._tracer is None else TracedCalls(route, inner, self._tracer)
 

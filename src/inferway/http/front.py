@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from inferway.errors import BadRequest, GatewayError, NotFound, Unavailable
 from inferway.http.exchange import AsgiExchange, Exchange
-from inferway.http.inference import InferenceEndpoint, internal_error, respond_error
+from inferway.http.inference import internal_error, respond_error
 from inferway.http.render import encode, envelope, error_headers, json_headers
 from inferway.http.wire import Receive, Scope, Send, choose_request_id, request_id_of
 from inferway.providers.base import Timing
@@ -31,11 +31,17 @@ class MethodNotAllowed(GatewayError):
     type = "MethodNotAllowedError"
 
 
+class Answers(Protocol):
+    """Answers one inference request, whatever comes of it."""
+
+    def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
+
+
 class Front:
     """Everything a client can reach. `allowed_hosts` is empty for any, else names; `*.example.com` matches subdomains."""
 
     def __init__(
-        self, *, inference: InferenceEndpoint | None, pages: ASGIApp, allowed_hosts: tuple[str, ...] = ()
+        self, *, inference: Answers | None, pages: ASGIApp, allowed_hosts: tuple[str, ...] = ()
     ) -> None:
         self._inference = inference
         self._pages = pages

@@ -83,6 +83,7 @@ class Tracer:
         """A request was answered."""
         trace.ended_ns = time.time_ns()
         trace.status = status
+        _CURRENT.set(None)
         self._put(trace)
 
     def ended(self, record: UsageRecord, parameters: Parameters) -> None:
