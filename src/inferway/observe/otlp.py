@@ -41,8 +41,8 @@ OPERATIONS = {
 PROVIDERS = {"google": "gcp.gemini", "mistral": "mistral_ai", "xai": "x_ai"}
 """Our providers that the conventions name otherwise; the rest have the same name."""
 
-TOKEN_BOUNDS = tuple(float(4**power) for power in range(14))
-DURATION_BOUNDS_S = tuple(round(0.01 * 2**power, 2) for power in range(14))
+TOKEN_BOUNDS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+DURATION_BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 
 _NS = 1_000_000
 _MODELS_MAX = 500
