@@ -369,10 +369,8 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=100_000_000, description="Tokens of one key per minute, in and out; 0 for no limit."),
     ] = 0
     max_output_tokens: Annotated[
-        int | None,
+        Annotated[int, Meta(ge=1, le=10_000_000)] | None,
         Meta(
-            ge=1,
-            le=10_000_000,
             description=(
                 "Tokens of an answer that are reserved, and sent as `max_tokens`, where tokens or money are limited and the call "
                 "names none; by default the model's maximum, or 8,192 where that is not known."
