@@ -105,10 +105,22 @@ def fake_call(model: str = "fake-chat", prompt: str = "hello") -> dict[str, Any]
     return {"provider": "fake", "model": model, "inputs": {"prompts": [prompt]}}
 
 
-@contextlib.contextmanager
-def serving(data_dir: Path, *arguments: str, **env: str) -> Iterator[Served]:
+def serving(data_dir: Path, *arguments: str, **env: str) -> contextlib.AbstractContextManager[Served]:
     """Starts `inferway serve` on a free port with the fake provider on and no model pulled; ends it at the end of the block."""
+    return serving_under((), data_dir, arguments, env)
+
+
+@contextlib.contextmanager
+def serving_under(
+    prefix: tuple[str, ...],
+    data_dir: Path,
+    arguments: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+) -> Iterator[Served]:
+    """The same, run by another command such as `prlimit`."""
+    env = env or {}
     command = [
+        *prefix,
         sys.executable,
         "-m",
         "inferway",

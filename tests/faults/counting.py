@@ -12,7 +12,7 @@ import httptools
 import msgspec
 import uvloop
 
-_ANSWER = {
+_ANSWER: dict[str, Any] = {
     "id": "c",
     "object": "chat.completion",
     "model": "gpt-5.4-mini",
@@ -27,13 +27,29 @@ _ANSWER = {
 }
 
 
+_PIECES = 24
+
+
+def _streamed() -> bytes:
+    """The same answer as a stream of events."""
+    head = {"id": "c", "object": "chat.completion.chunk", "model": "gpt-5.4-mini"}
+    choice = {"index": 0, "delta": {"content": " hello"}, "finish_reason": None}
+    events = [head | {"choices": [choice]}] * _PIECES
+    events.append(head | {"choices": [choice | {"delta": {}, "finish_reason": "stop"}]})
+    events.append(head | {"choices": [], "usage": _ANSWER["usage"]})
+    texts = [b"data: %s\n\n" % msgspec.json.encode(each) for each in events] + [b"data: [DONE]\n\n"]
+    start = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    return start + b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in texts) + b"0\r\n\r\n"
+
+
 class Counting(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, file: int, delay_s: float) -> None:
         body = msgspec.json.encode(_ANSWER)
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        self._answer = head.encode() + body
+        self._answers = (head.encode() + body, _streamed())
+        self._answer = self._answers[0]
         self._file = file
         self._delay_s = delay_s
         self._parser = httptools.HttpRequestParser(self)
@@ -56,6 +72,7 @@ class Counting(asyncio.Protocol):
         """Count, then answer."""
         asked = msgspec.json.decode(b"".join(self._body))
         self._body = []
+        self._answer = self._answers[bool(asked.get("stream"))]
         os.write(self._file, asked["messages"][-1]["content"].encode() + b"\n")
         if self._delay_s:
             asyncio.get_running_loop().call_later(self._delay_s, self._send)

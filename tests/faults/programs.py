@@ -1,6 +1,7 @@
 """The programs beside the gateway in the fault runs: the counting upstream and haproxy, each on a port of its own."""
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,17 @@ backend gateways
     http-check send hdr Host gateway.test
     default-server inter 300ms fall 2 rise 2
 """
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Processes that are started in the block stay on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[core % len(before)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def free_port() -> int:

@@ -28,6 +28,8 @@ from inferway.pipeline.life import Bounds, Parts, Pipeline
 from inferway.pipeline.units import Units
 from inferway.providers.registry import Registry
 from inferway.providers.transport import HttpTransport, Limits
+from inferway.resilience.adaptive import Valve
+from inferway.resilience.memory import MemoryWatch
 from inferway.settings import Settings
 from inferway.store.directory import SqlDirectory
 from inferway.store.ledger import SqlLedger
@@ -67,6 +69,9 @@ class Inferway:
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
         self.watching = Watching(settings, lambda provider: self.registry.get(provider).address)
         self.office = AdminOffice(settings, self.directory, self.gate, self.registry, self.watching.scrape)
+        self.valve = Valve(
+            calls_max=settings.server.calls_max, is_full=MemoryWatch(settings.server.memory_max_mb).is_full
+        )
         self._front = self._unstarted()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

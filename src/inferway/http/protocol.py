@@ -89,6 +89,12 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
 
+    def is_between(self) -> bool:
+        """Whether no request is being received or answered."""
+        if self.stage == _HEAD:
+            return self.unheard_bytes == 0 and self.cycle is None
+        return self.stage == _NOTHING and not self.is_busy()
+
     def data_received(self, data: bytes) -> None:
         """Bytes came. Those that add up to nothing (an endless head, endless trailers) are refused as soon as they are too many."""
         self.chunk_bytes = len(data)

@@ -2,8 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
+import resource
 import signal
 import socket
+import sys
+import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol
 
@@ -12,14 +16,23 @@ import uvicorn
 from inferway.errors import OperatorError
 from inferway.http.exchange import Exchange
 from inferway.http.front import INFERENCE_PATH
-from inferway.http.protocol import BoundedProtocol, Bounds, ServingConfig
+from inferway.http.protocol import BoundedProtocol, Bounds
+from inferway.http.shedding import Refusal, SheddingConfig, SheddingProtocol
 from inferway.http.wire import Receive, Scope, Send
 from inferway.pipeline.life import STOPPING
+from inferway.resilience.adaptive import Valve
 from inferway.settings import ServerSettings
 
 _LOOK_EVERY_S = 0.5
 _BACKLOG = 2048
 _LAST_WORDS_S = 3.0
+_GC_THRESHOLDS = (20_000, 20, 50)
+_TCP_INFO_BYTES = 32
+_UNACKED_AT = 24
+_QUEUED = 4
+_ACCEPT_AT_ONCE = 100
+_FILES_ENOUGH = 65_536
+_FILES_LEFT = 16
 
 
 class ListenError(OperatorError):
@@ -27,9 +40,13 @@ class ListenError(OperatorError):
 
 
 class Application(Protocol):
-    """What is served: an ASGI application with a lifespan. `is_ready` is what readiness says while calls are still served."""
+    """What is served: an ASGI application with a lifespan.
+
+    `is_ready` is what readiness says while calls are still served; `valve` lets calls in.
+    """
 
     is_ready: bool
+    valve: Valve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
@@ -77,15 +94,19 @@ async def serve(
     SIGTERM: readiness turns to 503, requests are accepted for another `stop_wait_s`, then running calls get `stop_grace_s`. SIGINT skips
     the wait. A second signal ends at once. What the application's startup raises comes out of here.
     """
-    server = _Server(configure(application, settings), on_ready)
+    config = configure(application, settings)
+    server = _Server(config, on_ready)
     with _Stop(server, application, settings).on_signals():
         lifespan = _Lifespan(application)
         await lifespan.startup()
+        _spare_collector()
         looking = asyncio.create_task(_look(server))
+        pulse = _Pulse(server, config, bound, settings.workers)
         try:
             await server.serve(sockets=[bound])
         finally:
             looking.cancel()
+            pulse.stop()
             await _end(server.server_state.tasks)
             await lifespan.shutdown()
 
@@ -98,11 +119,11 @@ async def _end(calls: set[asyncio.Task[None]]) -> None:
         await asyncio.wait(tuple(calls), timeout=_LAST_WORDS_S)
 
 
-def configure(application: Application, settings: ServerSettings) -> ServingConfig:
+def configure(application: Application, settings: ServerSettings) -> SheddingConfig:
     """uvicorn's configuration for an application."""
-    config = ServingConfig(
+    config = SheddingConfig(
         application,
-        http=BoundedProtocol,
+        http=SheddingProtocol,
         ws="none",
         loop="none",
         interface="asgi3",
@@ -124,7 +145,35 @@ def configure(application: Application, settings: ServerSettings) -> ServingConf
         head_max_bytes=settings.header_max_kb * 1024,
     )
     config.direct_path, config.direct = INFERENCE_PATH.encode("ascii"), application.infer
+    config.valve = application.valve
+    config.refusal = Refusal()
+    config.files_max = _raise_file_limit()
     return config
+
+
+def _spare_collector() -> None:
+    """Keeps the garbage collector from walking through what lives as long as the process, and from starting for every few calls.
+
+    Hardly anything in a call's life is a cycle; with thousands of connections the walks would cost most when there is least time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def _raise_file_limit() -> int:
+    """Allows this process all the open files that it may have; the number from which on a connection is one too many.
+
+    What is left above it is for the other side of the calls: connections to providers, the database, the journal.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _FILES_ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    files = _FILES_ENOUGH if soft == resource.RLIM_INFINITY else soft
+    return files - max(_FILES_LEFT, files // 4)
 
 
 class _Server(uvicorn.Server):
@@ -185,6 +234,66 @@ async def _look(server: uvicorn.Server) -> None:
         for connection in tuple(server.server_state.connections):
             if isinstance(connection, BoundedProtocol):
                 connection.look(now)
+
+
+class _Pulse:
+    """Has the valve look at the loop again and again, and accepts connections that have queued up.
+
+    The loop accepts one connection in each of its steps: with much to do in a step, new clients would wait for seconds unseen.
+    """
+
+    def __init__(
+        self, server: uvicorn.Server, config: SheddingConfig, bound: socket.socket, workers: int
+    ) -> None:
+        self._server = server
+        self._config = config
+        self._bound = bound
+        self._workers = workers
+        self._loop = asyncio.get_running_loop()
+        self._accepting: set[asyncio.Task[Any]] = set()
+        self._beat()
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def _beat(self) -> None:
+        waiting = self._waiting()
+        # The loop's own clock stands still during a step of the loop.
+        wait_s = self._config.valve.beat(
+            time.monotonic(), self._server.server_state.total_requests, waiting / self._workers
+        )
+        if waiting > _QUEUED and not self._server.should_exit:
+            self._accept(min(waiting // self._workers, _ACCEPT_AT_ONCE))
+        self._next = self._loop.call_later(wait_s, self._beat)
+
+    def _waiting(self) -> int:
+        """Connections that the kernel has made and nobody has accepted yet (Linux says it of a listening socket in TCP_INFO)."""
+        try:
+            told = self._bound.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except (OSError, AttributeError):
+            return 0
+        return int.from_bytes(told[_UNACKED_AT : _UNACKED_AT + 4], sys.byteorder)
+
+    def _accept(self, count: int) -> None:
+        for _ in range(count):
+            try:
+                connection, _address = self._bound.accept()
+            except OSError:
+                return
+            connection.setblocking(False)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._make, connection))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepted)
+            if connection.fileno() >= self._config.files_max:
+                return  # the protocol turns it away; the files that are left are not for more of these
+
+    def _accepted(self, task: "asyncio.Task[Any]") -> None:
+        self._accepting.discard(task)
+        if not task.cancelled():
+            task.exception()  # a client that has left again
+
+    def _make(self) -> asyncio.Protocol:
+        return SheddingProtocol(self._config, self._server.server_state, {}, self._loop)
 
 
 class _Lifespan:

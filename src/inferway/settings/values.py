@@ -91,6 +91,18 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     keepalive_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds an idle connection is kept.")
     ] = 5.0
+    calls_max: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Most calls under way in one worker; further ones get a 503."),
+    ] = 4096
+    memory_max_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=16_777_216,
+            description="Memory of one worker, in MB: at 90 % of it calls get a 503; 0 takes the container's limit, if there is one.",
+        ),
+    ] = 0
     stop_wait_s: Annotated[
         float,
         Meta(ge=0, le=300, description="Seconds to go on accepting after a stop signal, not ready already."),

@@ -1,0 +1,81 @@
+"""Three times as many calls as the gateway can do: what it does answer stays at its peak, the rest is refused at once."""
+
+import asyncio
+import json
+import statistics
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.e2e.process import Served, serving
+from tests.faults.client import request_bytes
+from tests.faults.figures import Asked, note, run, tell
+from tests.faults.programs import counting_upstream, pinned
+
+_TIMES = 3.0
+_SKIP_S = 1.0
+"""What happens while the load sets in does not count; it takes about half a second until overload is known for what it is."""
+
+
+async def measure(asked: Asked) -> None:
+    """Peak and overload in turns, so that a busy moment of the machine meets both; the medians are compared."""
+    rounds, seconds = (2, 4.0) if asked.short else (5, 8.0)
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        with pinned(1):
+            upstream = stack.enter_context(counting_upstream(folder))
+        with pinned(0):
+            served = stack.enter_context(_gateway(folder, upstream.url))
+        body = {"provider": "openai", "model": "m", "inputs": {"prompts": ["hello " * 20]}, "stream": True}
+        file = folder / "request"
+        file.write_bytes(request_bytes("/v1/inference", served.headers(), json.dumps(body).encode()))
+        await _load(served, file, 0, 2.0)
+        found = [await _round(served, file, seconds) for _ in range(rounds)]
+        health = await asyncio.to_thread(served.get, "/v1/health/readiness")
+    shares = [good / peak for peak, good, _ in found]
+    peak, tail_ms = statistics.median(each[0] for each in found), statistics.median(each[2] for each in found)
+    tell(
+        asked,
+        "goodput at 3 times saturation, of the peak (streamed chat)",
+        f"{statistics.median(shares):.0%} (rounds {min(shares):.0%} to {max(shares):.0%}; peak {peak:,.0f}/s; "
+        f"p99 of what was answered {tail_ms:.0f} ms)",
+        "90 % or more",
+        passed=statistics.median(shares) >= 0.9 and health == 200,
+    )
+
+
+async def _round(served: Served, file: Path, seconds: float) -> tuple[float, float, float]:
+    """Calls a second that were answered in time: as many as go, and then of three times as many; and the p99 of those in ms."""
+    peak = (await _load(served, file, 0, seconds))["in time"] / (seconds - _SKIP_S)
+    told = await _load(served, file, _TIMES * peak, seconds)
+    good = told["in time"] / (seconds - _SKIP_S)
+    note(f"peak {peak:.0f}/s, at {_TIMES:g} times {good:.0f}/s; {told}")
+    return peak, good, told["p99_ms"]
+
+
+def _gateway(folder: Path, upstream: str) -> AbstractContextManager[Served]:
+    return serving(
+        folder / "data",
+        OPENAI_API_KEY="sk-upstream-key",
+        OPENAI_BASE_URL=f"{upstream}/v1",
+        INFERWAY_LIMITS__PER_MINUTE="0",
+        INFERWAY_LIMITS__PER_SECOND="0",
+        INFERWAY_LIMITS__CONCURRENT="0",
+    )
+
+
+async def _load(served: Served, file: Path, rate: float, seconds: float) -> dict[str, Any]:
+    arguments = [str(served.port), str(file), str(rate), str(seconds), str(_SKIP_S)]
+    with pinned(1):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.openloop", *arguments, stdout=asyncio.subprocess.PIPE
+        )
+    out, _ = await process.communicate()
+    told: dict[str, Any] = {"in time": 0, "p99_ms": 0.0} | json.loads(out)
+    return told
+
+
+if __name__ == "__main__":
+    run("goodput", measure)
