@@ -86,16 +86,19 @@ class Gate:
         none, `Forbidden` for one that the key's scopes leave out and for an origin that the key does not allow, and
         `StoreUnavailable` when an unknown key cannot be looked up.
         """
-        key = _bearer_key(authorization)
+        # What is known by its digest has the form of a key: only what is not known is looked at.
+        is_usual = authorization is not None and authorization[:7] == b"Bearer "
+        key = authorization[7:] if authorization is not None and is_usual else _bearer_key(authorization)
         digest = digest_of(key)
         if self._clock() - self._looked_at >= self._refresh_s:
             await self._look_for_changes()
-        known = self._known.get((digest, namespace or b""))
-        if known is None or known.expires_at <= self._wall_clock():
-            known = await self._verify(key, digest, namespace)
+        known, now = self._known.get((digest, namespace or b"")), self._wall_clock()
+        if known is None or known.expires_at <= now:
+            key = _bearer_key(authorization)
+            known = await self._verify(key, digest_of(key), namespace)
         if known.allowed_origins:
             _require_origin(known.allowed_origins, origin)
-        self._used[known.caller.key_id] = self._wall_clock()
+        self._used[known.caller.key_id] = now
         return known.caller
 
     async def identify(self, authorization: bytes | None, origin: bytes | None = None) -> Holder:

@@ -1,6 +1,6 @@
 """Token counts where nobody counted: an estimate from the text, always marked as one."""
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from inferway.types import METERS, Call, ChatCall, ChatResult, EmbeddingCall, Result, Usage
 
@@ -48,8 +48,8 @@ def broken_off(call: Call, said_bytes: int) -> Usage:
 
 def plausible(usage: Usage) -> Usage:
     """The usage with impossible counts cut to what is possible, and then marked as an estimate."""
-    counts = {name: getattr(usage, name) for name in METERS}
-    if all(0 <= count <= _MOST for count in counts.values()):
+    counts = astuple(usage)[: len(METERS)]
+    if min(counts) >= 0 and max(counts) <= _MOST:
         return usage
-    bounded = {name: min(max(count, 0), _MOST) for name, count in counts.items()}
+    bounded = {name: min(max(count, 0), _MOST) for name, count in zip(METERS, counts, strict=True)}
     return replace(usage, **bounded, source="estimated")

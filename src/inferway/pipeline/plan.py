@@ -157,7 +157,8 @@ def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[C
     if inputs.operation not in (Operation.CHAT, Operation.VISION):
         return (EmbeddingCall(items=inputs.texts or media, parameters=parameters),)
     system = _system(inputs.system if inputs.system is not None else parameters.system)
-    parameters = replace(parameters, system=None)
+    if parameters.system is not None:
+        parameters = replace(parameters, system=None)
     if inputs.messages:
         messages = system + tuple(_with_loaded(message, loaded) for message in inputs.messages)
         return (ChatCall(messages=messages, parameters=parameters, stream=request.stream),)

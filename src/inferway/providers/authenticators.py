@@ -11,12 +11,18 @@ class KeyHeader:
         self._provider = provider
         self._header = header
         self._prefix = prefix
+        self._last: Credential | None = None
+        self._shown: Headers = ()
 
     async def headers(self, credential: Credential | None) -> Headers:
         """The header with the key; raises `ProviderAuth` when there is none, or none that fits into a header."""
+        if credential is not None and credential is self._last:
+            return self._shown
         if credential is None or not credential.secret:
             raise ProviderAuth(f"No credential is configured for {self._provider}.")
-        return ((self._header, self._prefix + self._sendable(credential.secret)),)
+        shown = ((self._header, self._prefix + self._sendable(credential.secret)),)
+        self._last, self._shown = credential, shown
+        return shown
 
     def _sendable(self, secret: str) -> str:
         if secret.isascii() and secret.isprintable() and " " not in secret:

@@ -76,6 +76,7 @@ class WireCapability(Generic[CallT, ResultT]):
         self._authenticator = authenticator
         self._classify = classify
         self._transport = transport
+        self._known_secrets: tuple[Headers, tuple[bytes, ...]] = ((), ())
 
     def prepare(self, call: CallT, target: Target) -> Prepared:
         """Translate; raises `CallerError` for what the target cannot take."""
@@ -95,7 +96,7 @@ class WireCapability(Generic[CallT, ResultT]):
             response = await self._transport.send(self._url(request), request, headers, context.deadline)
         finally:
             timing.upstream_s += timing.clock() - started
-        response = _masked(response, secrets_of(headers))
+        response = _masked(response, self._secrets(headers))
         if response.status >= 300:
             raise self._error(response, prepared.target)
         return read_answer(self._translator, prepared, response)
@@ -106,6 +107,14 @@ class WireCapability(Generic[CallT, ResultT]):
 
     async def _headers(self, context: Context) -> Headers:
         return self._endpoint_headers + await self._authenticator.headers(context.credential)
+
+    def _secrets(self, headers: Headers) -> tuple[bytes, ...]:
+        """The secrets in some headers: nearly always those of the call before."""
+        known, secrets = self._known_secrets
+        if known != headers:
+            secrets = secrets_of(headers)
+            self._known_secrets = (headers, secrets)
+        return secrets
 
     def _error(self, response: WireResponse, target: Target) -> UpstreamError:
         if response.status < 400:

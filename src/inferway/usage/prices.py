@@ -109,11 +109,16 @@ class Prices:
             return Price(microusd=0, version="free")
         if usage.source == "none":
             return None
-        rates = own or self._table_rates(provider, model, (at or datetime.now(UTC)).date())
-        dollars = None if rates is None else cost_usd(usage, rates)
-        if dollars is None:
+        rates = own or self._table_rates(provider, model, at)
+        if rates is None:
             return None
-        microusd = int((dollars * _MILLION).to_integral_value(ROUND_HALF_UP))
+        exact = plain_microusd(usage, rates)
+        if exact is None:
+            dollars = cost_usd(usage, rates)
+            if dollars is None:
+                return None
+            exact = dollars * _MILLION
+        microusd = int(exact.to_integral_value(ROUND_HALF_UP))
         return Price(microusd=microusd, version="settings" if own else self._read_table().version)
 
     @property
@@ -135,12 +140,13 @@ class Prices:
                 *(provider, model) * 2,
             )
 
-    def _table_rates(self, provider: str, model: str, day: date) -> Rates | None:
+    def _table_rates(self, provider: str, model: str, at: datetime | None) -> Rates | None:
         found = self._find_model(provider, model)
         if found is None:
             return None
         if len(found.prices) == 1:
             return found.prices[0].rates
+        day = (at or datetime.now(UTC)).date()
         holding = [stage for stage in found.prices if stage.start is None or stage.start <= day]
         return (holding[-1] if holding else found.prices[0]).rates
 
@@ -159,6 +165,22 @@ class Prices:
             content = resources.files("inferway.usage").joinpath(_TABLE_FILE).read_bytes()
             self._table = msgspec.json.decode(content, type=_Table)
         return self._table
+
+
+def plain_microusd(usage: Usage, rates: Rates) -> Decimal | None:
+    """What `cost_usd` says, for the calls that are nearly all calls: plain tokens in and out at plain prices; None for any other.
+
+    Dollars for a million tokens are micro-dollars for one.
+    """
+    entry, exit_ = rates.input, rates.output
+    if entry is None or exit_ is None or entry.tiers or exit_.tiers or rates.request is not None:
+        return None
+    if usage.cached_read or usage.cache_write or usage.audio_input or usage.audio_ms:
+        return None
+    output = usage.output + usage.reasoning
+    if usage.characters or usage.images or usage.input < 0 or output < 0 or not (usage.input or output):
+        return None
+    return usage.input * entry.base + output * exit_.base
 
 
 def cost_usd(usage: Usage, rates: Rates) -> Decimal | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferway.types import Usage
-from inferway.usage.prices import OwnPrice, Price, Prices, Rate, Rates, cost_usd
+from inferway.usage.prices import OwnPrice, Price, Prices, Rate, Rates, cost_usd, plain_microusd
 
 PRICES = Prices()
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -200,3 +200,11 @@ def test_more_of_anything_never_costs_less(meters: dict[str, int], more: str) ->
             microusd("openai", name, **meters | {more: meters[more] + 1000}),
         )
         assert (less or 0) <= (greater or 0)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6))
+def test_plain_tokens_cost_the_same_by_the_short_way(given_in: int, given_out: int, thought: int) -> None:
+    used = usage(input=given_in, output=given_out, reasoning=thought)
+    rates = Rates(input=Rate(Decimal("0.151")), output=Rate(Decimal("0.6007")))
+    exact, dollars = plain_microusd(used, rates), cost_usd(used, rates)
+    assert exact == (None if dollars is None else dollars * 1_000_000)

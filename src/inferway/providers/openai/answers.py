@@ -248,6 +248,29 @@ class Reader(Struct, frozen=True, kw_only=True):
         return make_completion(said, self.structured)
 
 
+def find_plain_result(answer: ChatAnswer) -> ChatResult | None:
+    """The result of an answer that is one choice of text which came to its end, as nearly all are; None for any other.
+
+    It equals what `Reader` and `join_choices` make of it without a schema.
+    """
+    choices = answer.choices
+    if choices is None or len(choices) != 1:
+        return None
+    choice = choices[0]
+    said = choice.message
+    text = said.content
+    if choice.finish_reason != "stop" or not isinstance(text, str) or said.tool_calls or said.function_call:
+        return None
+    if said.refusal or said.audio is not None or said.reasoning_content or said.reasoning:
+        return None
+    model = answer.model
+    return ChatResult(
+        completion=Completion(text=text, finish_reason="stop"),
+        usage=chat_usage(answer.usage),
+        model=model if isinstance(model, str) and model else None,
+    )
+
+
 def join_choices(choices: list[tuple[Completion, tuple[str, ...]]], model: object, usage: Raw) -> ChatResult:
     """The result of a call: the first choice is the completion, the others are its alternatives."""
     completions = [completion for completion, _ in choices]

@@ -6,7 +6,14 @@ import msgspec
 
 from inferway.errors import ProviderBadAnswer
 from inferway.providers.base import Facts, Target, Translated, WireRequest, WireResponse
-from inferway.providers.openai.answers import ChatAnswer, Reader, is_given, join_choices, said_by
+from inferway.providers.openai.answers import (
+    ChatAnswer,
+    Reader,
+    find_plain_result,
+    is_given,
+    join_choices,
+    said_by,
+)
 from inferway.providers.openai.errors import answer_error
 from inferway.providers.openai.messages import (
     Conversation,
@@ -20,10 +27,25 @@ from inferway.providers.openai.stream import ChatDecoder
 from inferway.providers.openai.structured import FIELD, find_method, plan_structure
 from inferway.providers.parameters import Rule, Rules, carry, merge_extra
 from inferway.providers.schema import AnySchema, needs_wrapper
-from inferway.types import Adaptation, ChatCall, ChatResult, Structured
+from inferway.types import Adaptation, ChatCall, ChatResult, Parameters, Structured, TextPart
 
 RESERVED = frozenset(("model", "messages", "stream"))
 """Body fields that `parameters.extra` may not set."""
+
+_PATH = "/chat/completions"
+_NOTHING_ASKED = Parameters()
+_decoder = msgspec.json.Decoder(ChatAnswer)
+
+
+def _find_plain(call: ChatCall) -> str | None:
+    """The text of a call that is one message of text and asks for nothing more, as nearly all are; None for any other."""
+    if len(call.messages) != 1 or call.stream or call.parameters != _NOTHING_ASKED:
+        return None
+    message = call.messages[0]
+    if message.role != "user" or len(message.content) != 1:
+        return None
+    part = message.content[0]
+    return part.text if isinstance(part, TextPart) else None
 
 
 def chat_rules(quirks: Quirks) -> Rules:
@@ -64,6 +86,12 @@ class OpenAIChat:
         """`POST /chat/completions`; raises `BadRequest` for what this model cannot be given."""
         facts = target.facts
         told: list[Adaptation] = []
+        plain = _find_plain(call)
+        if plain is not None:
+            content = msgspec.json.encode(
+                {"model": target.model, "messages": [{"role": "user", "content": plain}]}
+            )
+            return Translated(request=WireRequest(path=_PATH, body=content))
         parameters = fit_sampling(fit_effort(call.parameters, facts, told), facts, told)
         carried = carry(parameters, self._rules, facts, f"{self._subject} chat")
         told.extend(carried.adaptations)
@@ -78,16 +106,20 @@ class OpenAIChat:
             if self._quirks.stream_usage:
                 body["stream_options"] = {"include_usage": True}
         merge_extra(body, parameters.extra, RESERVED)
-        request = WireRequest(path="/chat/completions", body=msgspec.json.encode(body))
+        request = WireRequest(path=_PATH, body=msgspec.json.encode(body))
         return Translated(request=request, adaptations=tuple(told))
 
     def from_wire(self, call: ChatCall, target: Target, response: WireResponse) -> ChatResult:
         """The completion of a 2xx answer; raises `ProviderBadAnswer` or a decoding error when it is none."""
-        answer = msgspec.json.decode(response.body, type=ChatAnswer)
-        if is_given(answer.error) and not answer.choices:
-            raise answer_error(self._subject, response.body)
+        answer = _decoder.decode(response.body)
         if not answer.choices:
+            if is_given(answer.error):
+                raise answer_error(self._subject, response.body)
             raise ProviderBadAnswer("The answer holds no choices.")
+        if call.parameters.schema is None:
+            plain = find_plain_result(answer)
+            if plain is not None:
+                return plain
         reader = self._reader(call, target.facts)
         choices = sorted(answer.choices, key=lambda choice: choice.index)
         return join_choices([reader.read(said_by(choice)) for choice in choices], answer.model, answer.usage)

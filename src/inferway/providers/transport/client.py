@@ -9,7 +9,7 @@ from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderUnreacha
 from inferway.providers.base import Headers, WireRequest, WireResponse
 from inferway.providers.transport.connection import Answer, Connection, ConnectionDropped
 from inferway.providers.transport.limits import Limits
-from inferway.providers.transport.message import Route, parse_route, request_head
+from inferway.providers.transport.message import Address, parse_route
 from inferway.providers.transport.pool import Pool
 from inferway.providers.transport.trust import tls_context
 from inferway.types import Deadline
@@ -30,15 +30,16 @@ class HttpTransport:
         self._ca_file = ca_file
         self._tls: ssl.SSLContext | None = None
         self._pool: Pool | None = None
-        self._routes: dict[str, Route] = {}
+        self._addresses: dict[str, Address] = {}
 
     async def send(
         self, url: str, request: WireRequest, headers: Headers, deadline: Deadline
     ) -> WireResponse:
         """Send a request and give the whole answer, of any status."""
         pool = self._current_pool()
-        exchange = _Exchange(pool, self._route(url), deadline)
-        await exchange.wait_for_slot()
+        exchange = _Exchange(pool, self._address(url), deadline)
+        if not pool.find_slot():
+            await pool.wait_for_slot(deadline)
         try:
             answer = await exchange.begin(request, headers, self._limits.body_bytes, streaming=False)
         finally:
@@ -50,7 +51,9 @@ class HttpTransport:
         limits = self._limits
         pool = self._current_pool()
         bounded = Deadline.after(min(limits.stream_s, deadline.remaining_s()))
-        return OpenedStream(_Exchange(pool, self._route(url), bounded), request, headers, limits.stream_bytes)
+        return OpenedStream(
+            _Exchange(pool, self._address(url), bounded), request, headers, limits.stream_bytes
+        )
 
     async def aclose(self) -> None:
         """Hang up on every connection; the transport may be used again."""
@@ -70,32 +73,32 @@ class HttpTransport:
             self._pool = Pool(loop, self._limits, self._tls)
         return self._pool
 
-    def _route(self, url: str) -> Route:
-        route = self._routes.get(url)
-        if route is None:
-            route = parse_route(url)
-            if len(self._routes) >= _KNOWN_ROUTES:
-                self._routes.clear()
-            self._routes[url] = route
-        return route
+    def _address(self, url: str) -> Address:
+        address = self._addresses.get(url)
+        if address is None:
+            address = Address(parse_route(url))
+            if len(self._addresses) >= _KNOWN_ROUTES:
+                self._addresses.clear()
+            self._addresses[url] = address
+        return address
 
 
 class _Exchange:
     """One request and its answer: which connection carries it, and when it must be over."""
 
-    __slots__ = ("_answer", "_connection", "_deadline", "_pool", "_route", "_timer")
+    __slots__ = ("_address", "_answer", "_connection", "_deadline", "_pool")
 
-    def __init__(self, pool: Pool, route: Route, deadline: Deadline) -> None:
+    def __init__(self, pool: Pool, address: Address, deadline: Deadline) -> None:
         self._pool = pool
-        self._route = route
+        self._address = address
         self._deadline = deadline
         self._connection: Connection | None = None
         self._answer: Answer | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     async def wait_for_slot(self) -> None:
         """Wait until this call may go out; `end` must follow."""
-        await self._pool.take_slot(self._deadline)
+        if not self._pool.find_slot():
+            await self._pool.wait_for_slot(self._deadline)
 
     async def begin(
         self, request: WireRequest, headers: Headers, max_bytes: int, *, streaming: bool
@@ -105,19 +108,20 @@ class _Exchange:
         A kept connection may have been closed by the server just as we wrote. When no byte came back, the request goes out once more,
         on a new connection.
         """
-        head = request_head(self._route, request, headers)
-        connection = self._pool.find_idle(self._route.origin)
+        head = self._address.head(request, headers)
+        origin = self._address.route.origin
+        connection = self._pool.find_idle(origin)
         while True:
             if self._deadline.remaining_s() <= 0:
                 raise ProviderTimeout("The deadline passed before the provider could be asked.")
             if connection is None:
-                connection = await self._pool.dial(self._route.origin, self._deadline)
+                connection = await self._pool.dial(origin, self._deadline)
             self._connection = connection
             was_used = connection.used
             self._answer = answer = connection.start(
                 head, request.body, max_bytes=max_bytes, streaming=streaming
             )
-            self._timer = self._pool.loop.call_later(self._deadline.remaining_s(), connection.expire)
+            self._pool.guard(connection, self._deadline)
             await answer.future
             # What a stream brought before it broke reaches its reader first.
             if answer.error is None or (streaming and answer.parts):
@@ -147,12 +151,9 @@ class _Exchange:
         return connection.take(answer)
 
     def _let_go(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._connection is not None:
             keep_alive = self._answer.headers.get("keep-alive") if self._answer is not None else None
-            self._pool.give_back(self._route.origin, self._connection, keep_alive)
+            self._pool.give_back(self._address.route.origin, self._connection, keep_alive)
             self._connection = None
 
 
@@ -221,7 +222,7 @@ def refuse_encoded(answer: Answer) -> None:
 
 def plain_body(answer: Answer) -> bytes:
     """The body, or nothing for an error whose body came encoded: its status still tells. A 2xx that came encoded is refused."""
-    if answer.body_bytes and is_encoded(answer):
+    if "content-encoding" in answer.headers and answer.body_bytes and is_encoded(answer):
         refuse_encoded(answer)
         return b""
     return answer.body()

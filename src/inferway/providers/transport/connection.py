@@ -26,44 +26,25 @@ class ConnectionDropped(Exception):
 class Answer:
     """One answer while it arrives. `future` ends when it is complete, or for a stream when its head is there."""
 
-    __slots__ = (
-        "body_bytes",
-        "buffered",
-        "complete",
-        "error",
-        "expected",
-        "future",
-        "head_bytes",
-        "head_done",
-        "headers",
-        "keep_alive",
-        "large",
-        "max_bytes",
-        "parts",
-        "received",
-        "status",
-        "streaming",
-        "until_close",
-    )
+    status = 0
+    large: BytesIO | None = None
+    received = 0
+    body_bytes = 0
+    expected = 0
+    buffered = 0
+    head_bytes = 0
+    head_done = False
+    until_close = False
+    complete = False
+    keep_alive = False
+    error: Exception | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, max_bytes: int, streaming: bool) -> None:
         self.future: asyncio.Future[None] = loop.create_future()
         self.max_bytes = max_bytes
         self.streaming = streaming
-        self.status = 0
         self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
-        self.large: BytesIO | None = None
-        self.received = 0
-        self.body_bytes = 0
-        self.expected = 0
-        self.buffered = 0
-        self.head_bytes = 0
-        self.head_done = False
-        self.until_close = False
-        self.complete = False
-        self.keep_alive = False
-        self.error: Exception | None = None
 
     def wake(self) -> None:
         """Let the reader look again."""
@@ -105,6 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         self.closed = False
         self.used = False
         self.idle_until = 0.0
+        self.due = 0.0
         self._loop = loop
         self._limits = limits
         self._transport: Any = None

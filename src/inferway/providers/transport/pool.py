@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from collections import deque
 from time import monotonic
 
 from inferway.errors import ProviderTimeout, ProviderTls, ProviderUnreachable
@@ -14,6 +15,8 @@ from inferway.types import Deadline
 
 _log = logging.getLogger("inferway.providers")
 _SCRATCH_BYTES = 512 * 1024
+_CLOCK_S = 0.001
+"""A timer of the loop may ring this much early."""
 _NO_TIME = "The deadline passed before the provider could be asked."
 
 
@@ -25,26 +28,70 @@ class Pool:
         self._limits = limits
         self._tls = tls
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
-        self._slots = asyncio.Semaphore(limits.connections)
+        self._free_slots = limits.connections
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: dict[Origin, list[Connection]] = {}
         self._idle_count = 0
         self._in_use: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
 
-    async def take_slot(self, deadline: Deadline) -> None:
+    def find_slot(self) -> bool:
+        """Whether another call may go out now; if so it has its slot."""
+        if self._free_slots <= 0:
+            return False
+        self._free_slots -= 1
+        return True
+
+    async def wait_for_slot(self, deadline: Deadline) -> None:
         """Wait until another call may go out; raises `ProviderTimeout` when that is not before the deadline."""
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
+        turn = self.loop.create_future()
+        self._waiting.append(turn)
         try:
             async with deadline.limit():
-                await self._slots.acquire()
-        except TimeoutError:
-            raise ProviderTimeout(_NO_TIME) from None
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self.free_slot()  # The slot came at the same moment, and somebody else can use it.
+            turn.cancel()
+            if isinstance(error, TimeoutError):
+                raise ProviderTimeout(_NO_TIME) from None
+            raise
 
     def free_slot(self) -> None:
         """Let the next waiting call go out."""
-        self._slots.release()
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free_slots += 1
+
+    def guard(self, connection: Connection, deadline: Deadline) -> None:
+        """Have a connection expire at a deadline, unless it is given back before.
+
+        One timer, for the earliest deadline, serves all: deadlines lie far ahead and are hardly ever met.
+        """
+        connection.due = at = deadline.at
+        if self._alarm is None or at < self._alarm_at:
+            self._set_alarm(at)
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = at
+        self._alarm = self.loop.call_later(max(0.0, at - monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now = monotonic() + _CLOCK_S
+        for connection in tuple(self._in_use):
+            if connection.due <= now:
+                connection.expire()
+        left = [connection.due for connection in self._in_use if connection.due > now]
+        if left:
+            self._set_alarm(min(left))
 
     def find_idle(self, origin: Origin) -> Connection | None:
         """A kept connection that is still open, or None."""
@@ -108,6 +155,9 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         for kept in self._idle.values():
             for connection in kept:
                 connection.abort()
@@ -151,7 +201,7 @@ def _connect_error(
         return ProviderTls("The provider's certificate or TLS handshake cannot be trusted.")
     if origin.tls and isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
         return ProviderTls("The provider broke off the TLS handshake.")
-    if isinstance(error, TimeoutError) and deadline.remaining_s() <= 0:
+    if isinstance(error, TimeoutError) and deadline.remaining_s() <= _CLOCK_S:
         return ProviderTimeout(_NO_TIME)
     return ProviderUnreachable("The provider cannot be reached.")
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from inferway.errors import ProviderBadAnswer, ProviderFailed, ProviderRateLimited
+from inferway.providers.openai import chat
 from inferway.providers.wire import UNREADABLE
 from inferway.types import Reasoning, ToolCall
 from tests.unit.providers.openai.samples import WEATHER_CALL, ask, completion, read
@@ -172,3 +173,28 @@ def test_structured_answers_are_marked_for_checking() -> None:
 def test_a_wrapped_answer_is_unwrapped() -> None:
     said = read(completion(content='{"value": [1, 2]}'), ask(schema={"type": "array"})).completion
     assert said.text == "[1, 2]"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        completion(),
+        completion(content=""),
+        completion("length"),
+        completion("eos"),
+        completion(refusal=""),
+        completion(refusal="No."),
+        completion(tool_calls=[]),
+        completion(tool_calls=[WEATHER_CALL]),
+        completion(reasoning_content="Hm."),
+        completion(reasoning=""),
+        completion(reasoning={"no": "text"}),
+        completion(content=[{"type": "text", "text": "parts"}]),
+    ],
+)
+def test_a_plain_answer_means_the_same_by_the_short_way(
+    answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = read(answer)
+    monkeypatch.setattr(chat, "find_plain_result", lambda _: None)
+    assert read(answer) == short

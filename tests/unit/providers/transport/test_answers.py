@@ -371,6 +371,22 @@ def test_the_deadline_ends_a_call_that_is_silent_or_drips(
     run(wire.talk(script, work))
 
 
+def test_each_of_several_calls_ends_by_its_own_deadline(run: Run, wire: Wire) -> None:
+    async def timed(transport: HttpTransport, url: str, timeout_s: float) -> float:
+        started = monotonic()
+        assert isinstance(await fails(transport, url, timeout_s), ProviderTimeout)
+        return monotonic() - started
+
+    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
+        waits = (1.2, 0.3, 0.8, 0.3)
+        took = await asyncio.gather(*(timed(transport, url, wait_s) for wait_s in waits))
+        assert all(wait_s - 0.1 < took_s < wait_s + 2 for wait_s, took_s in zip(waits, took, strict=True))
+        assert took[1] < took[0] - 0.2
+        assert 0.2 < await timed(transport, url, 0.3) < 2.3, "a later call has a deadline too"
+
+    run(wire.talk(_never, work))
+
+
 def test_a_call_after_its_deadline_is_not_sent(run: Run) -> None:
     async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
         assert isinstance(await fails(transport, url, timeout_s=0), ProviderTimeout)
