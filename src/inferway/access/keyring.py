@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from inferway.access.envelope import Kek
 from inferway.access.keys import random_text
-from inferway.access.vault import Kek
 from inferway.errors import CredentialUnavailable, OperatorError
 
 _KEY_BYTES = 32

@@ -1,93 +1,55 @@
 """Secrets at rest: each value under a data key of its own, each data key under the key-encryption key of the ring."""
 
-import os
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec import Struct
 from msgspec.structs import replace
 
 from inferway.access.administration import Actor, event_of
 from inferway.access.directory import Directory
+from inferway.access.envelope import Envelope, Kek, Ring, open_value, rewrap_value, seal_value
 from inferway.access.records import LentSecret, new_id
 from inferway.access.secrets import SealedSecret
 from inferway.errors import Conflict, CredentialUnavailable, NotFound
 
-_NONCE_BYTES = 12
-_KEY_BYTES = 32
 _OPENED_MAX = 1024
-
-
-class Kek(Struct, frozen=True, kw_only=True):
-    """A key-encryption key; `secret` is 32 bytes and never appears in a repr."""
-
-    kek_id: str
-    secret: bytes
-
-    def __repr__(self) -> str:
-        return f"Kek(kek_id={self.kek_id!r}, secret='***')"
-
-
-class Ring(Protocol):
-    """Where the key-encryption keys are. Raises `CredentialUnavailable` when they cannot be had."""
-
-    def current(self) -> Kek: ...
-
-    def find(self, kek_id: str) -> Kek | None:
-        """A key by its id; looks again where the keys are kept when it is not known yet."""
-        ...
 
 
 def seal(
     kek: Kek, secret_id: str, organization_id: str, name: str, value: str, now: datetime
 ) -> SealedSecret:
     """A value sealed for one row: it opens as this secret of this organization and as nothing else."""
-    data_key = AESGCM.generate_key(8 * _KEY_BYTES)
-    row = SealedSecret(
+    sealed = seal_value(kek, value.encode("utf-8"), (organization_id, secret_id, name))
+    return SealedSecret(
         secret_id=secret_id,
         organization_id=organization_id,
         name=name,
-        kek_id=kek.kek_id,
-        wrapped_key=b"",
-        ciphertext=b"",
+        kek_id=sealed.kek_id,
+        wrapped_key=sealed.wrapped_key,
+        ciphertext=sealed.ciphertext,
         created_at=now,
         updated_at=now,
-    )
-    return replace(
-        row,
-        wrapped_key=_encrypt(kek.secret, data_key, _about("data-key", row)),
-        ciphertext=_encrypt(data_key, value.encode("utf-8"), _about("value", row)),
     )
 
 
 def open_sealed(kek: Kek, sealed: SealedSecret) -> str:
     """The value of a secret; raises `cryptography.exceptions.InvalidTag` when it was not sealed so."""
-    data_key = _decrypt(kek.secret, sealed.wrapped_key, _about("data-key", sealed))
-    return _decrypt(data_key, sealed.ciphertext, _about("value", sealed)).decode("utf-8")
+    return open_value(kek, _envelope(sealed), _about(sealed)).decode("utf-8")
 
 
 def rewrap(old: Kek, new: Kek, sealed: SealedSecret) -> SealedSecret:
     """The same secret with its data key under another key; the value itself is not touched."""
-    about = _about("data-key", sealed)
-    data_key = _decrypt(old.secret, sealed.wrapped_key, about)
-    return replace(sealed, kek_id=new.kek_id, wrapped_key=_encrypt(new.secret, data_key, about))
+    again = rewrap_value(old, new, _envelope(sealed), _about(sealed))
+    return replace(sealed, kek_id=again.kek_id, wrapped_key=again.wrapped_key)
 
 
-def _about(purpose: str, row: SealedSecret) -> bytes:
-    """What is bound in beside the text: lengths first, so that no two rows can have the same."""
-    parts = ("inferway", "1", purpose, row.organization_id, row.secret_id, row.name)
-    return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+def _envelope(row: SealedSecret) -> Envelope:
+    return Envelope(kek_id=row.kek_id, wrapped_key=row.wrapped_key, ciphertext=row.ciphertext)
 
 
-def _encrypt(key: bytes, text: bytes, about: bytes) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, text, about)
-
-
-def _decrypt(key: bytes, sealed: bytes, about: bytes) -> bytes:
-    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], about)
+def _about(row: SealedSecret) -> tuple[str, ...]:
+    return row.organization_id, row.secret_id, row.name
 
 
 class Vault:

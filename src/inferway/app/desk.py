@@ -12,12 +12,15 @@ from inferway.access.directory import Directory
 from inferway.access.founding import found_or_recall
 from inferway.access.keyring import Keyring
 from inferway.access.vault import Vault
+from inferway.cache.kept import KeptAnswers
 from inferway.errors import OperatorError
+from inferway.pipeline.once import reseal_all
 from inferway.providers.local.catalogue import LocalModel, load_catalogue
 from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, PullReport, list_models, pull
 from inferway.providers.local.shelf import Busy, FileReport, Shelf
 from inferway.settings import Settings
 from inferway.store.directory import SqlDirectory
+from inferway.store.kept import SqlKeptAnswers
 from inferway.store.sqlite.database import FILE_NAME, Database
 
 DATABASE_FILE = FILE_NAME
@@ -32,10 +35,11 @@ _ENGINE_PACKAGES = {
 
 
 class Office:
-    """The store's books: who is there, and what an administrator changes. `organization_id` is the founding one's."""
+    """The store's books: who is there, what an administrator changes, and the answers kept. `organization_id` is the founding one's."""
 
-    def __init__(self, directory: Directory, organization_id: str) -> None:
+    def __init__(self, directory: Directory, kept: KeptAnswers, organization_id: str) -> None:
         self.directory = directory
+        self.kept = kept
         self.organization_id = organization_id
         self.administration = Administration(directory)
 
@@ -51,13 +55,13 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         directory = SqlDirectory(database)
         await found_or_recall(directory, settings.data_dir)
         organizations = await directory.list_organizations()
-        yield Office(directory, organizations[0].organization_id)
+        yield Office(directory, SqlKeptAnswers(database), organizations[0].organization_id)
     finally:
         database.close()
 
 
 async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:
-    """Puts every secret under a new key-encryption key: the key's id, and how many there were.
+    """Puts every secret and every kept answer under a new key-encryption key: the key's id, and how many secrets there were.
 
     The old keys stay in the file until all is done, so that a rotation that was cut short is simply begun again. Raises an
     `OperatorError`, `StoreUnavailable`, and `CredentialUnavailable` when a secret cannot be opened; nothing is lost then.
@@ -67,9 +71,11 @@ async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:
         vault = Vault(office.directory, ring)
         new = ring.prepend()
         count = await vault.rewrap_all(new)
+        await reseal_all(office.kept, ring, new)
         # A server may have read the file just before, and store what it sealed a moment later.
         await asyncio.sleep(_STRAGGLERS_S)
         count += await vault.rewrap_all(new)
+        await reseal_all(office.kept, ring, new)
         ring.keep_only(new)
         return new.kek_id, count
 

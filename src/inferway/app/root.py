@@ -13,6 +13,7 @@ from inferway.access.gate import Gate
 from inferway.app.admin import AdminOffice, Probes
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
+from inferway.app.once import make_once
 from inferway.app.resilience import breakers, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
 from inferway.app.watching import Watching
@@ -25,6 +26,7 @@ from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
 from inferway.observe.vitals import Sources
 from inferway.pipeline.life import Bounds, Parts, Pipeline
+from inferway.pipeline.once import Once
 from inferway.pipeline.units import Units
 from inferway.providers.registry import Registry
 from inferway.providers.transport import HttpTransport, Limits
@@ -32,6 +34,7 @@ from inferway.resilience.adaptive import Valve
 from inferway.resilience.memory import MemoryWatch
 from inferway.settings import Settings
 from inferway.store.directory import SqlDirectory
+from inferway.store.kept import SqlKeptAnswers
 from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.usage.drain import Drain
@@ -99,17 +102,21 @@ class Inferway:
         )
         keeping = asyncio.create_task(self.limits.keeper.run())
         await self.local.start()
-        self._front = self._started(journal, draining)
+        once = make_once(settings, SqlKeptAnswers(self.database), journal)
+        tending = asyncio.create_task(once.run())
+        self._front = self._started(journal, draining, once)
         self.is_ready = True
         try:
             yield
         finally:
             self.is_ready = False
-            draining.cancel()
-            keeping.cancel()
-            await asyncio.gather(draining, keeping, return_exceptions=True)
+            beside = (draining, keeping, tending)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await self.local.aclose()
             await self.transport.aclose()
+            await once.aclose()
             await drain.aclose()
             await self.watching.aclose()
             await journal.aclose()
@@ -130,13 +137,14 @@ class Inferway:
         pages = pages_app(Pages(lambda: self.is_ready).routes(), lifespan)
         return Front(inference=None, pages=pages)
 
-    def _started(self, journal: Journal, draining: "asyncio.Task[None]") -> Front:
+    def _started(self, journal: Journal, draining: "asyncio.Task[None]", once: Once) -> Front:
         settings = self.settings
         endpoint = InferenceEndpoint(
             gate=self.gate,
             pipeline=self._pipeline(journal),
             body_max_bytes=settings.server.body_max_mb * _MIB,
             on_error=self.watching.note_error,
+            once=once,
         )
         probes = Probes(
             settings,

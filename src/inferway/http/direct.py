@@ -43,6 +43,7 @@ class DirectCycle(RequestResponseCycle):
     response_complete = False
     more_body = True
     has_left = False
+    persists = False
     task: asyncio.Task[None] | None = None
     _arrived: asyncio.Event | None = None
     _is_taken = False
@@ -88,7 +89,7 @@ class DirectCycle(RequestResponseCycle):
         """The client has hung up."""
         self.disconnected = True
         self.tell()
-        if self.task is not None and not self.has_left:
+        if self.task is not None and not self.has_left and not self.persists:
             self.has_left = True
             self.task.cancel()
 
@@ -137,6 +138,10 @@ class DirectCycle(RequestResponseCycle):
         if self.has_left and self.task is not None:
             self.task.uncancel()
         return self.has_left
+
+    def persist(self) -> None:
+        """See `Exchange`."""
+        self.persists = True
 
     async def _run(self, serve: Serve) -> None:
         try:

@@ -38,6 +38,10 @@ class Exchange(Protocol):
         """Ends the watch; whether the client has hung up."""
         ...
 
+    def persist(self) -> None:
+        """From now on the work goes on when the client hangs up; what is sent then goes nowhere."""
+        ...
+
 
 class AsgiExchange:
     """An exchange over ASGI, as any server offers it."""
@@ -80,6 +84,9 @@ class AsgiExchange:
         if self._has_left and self._worker is not None:
             self._worker.uncancel()
         return self._has_left
+
+    def persist(self) -> None:
+        """See `Exchange`: nobody watches."""
 
     def _begin(self) -> None:
         self._watching = asyncio.get_running_loop().create_task(self._wait())

@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from inferway.access.gate import require_permission
 from inferway.access.records import Caller, Permission
 from inferway.errors import GatewayError, InternalError, TooManyRequests, Unavailable
 from inferway.http.exchange import AsgiExchange, Exchange
-from inferway.http.render import encode, envelope, error_headers, json_headers, standing_headers
+from inferway.http.render import Header, encode, envelope, error_headers, json_headers, standing_headers
+from inferway.http.replay import REPLAYED, first_request_id, stream_again
 from inferway.http.stream import EventStream
 from inferway.http.wire import ClientLeft, Receive, Scope, Send, choose_request_id, require_json_type
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.life import Pipeline
+from inferway.pipeline.once import Kept, Once, Turn, read_key, with_time
 from inferway.pipeline.ports import Ticket
 from inferway.pipeline.request import InferenceRequest, read_request
 from inferway.providers.base import Timing
@@ -46,12 +48,14 @@ class InferenceEndpoint:
         gate: Authenticates,
         pipeline: Pipeline,
         body_max_bytes: int,
+        once: Once | None = None,
         on_error: Callable[[GatewayError], None] = lambda _: None,
     ) -> None:
         """`on_error` is told of every error that is answered."""
         self._on_error = on_error
         self._gate = gate
         self._pipeline = pipeline
+        self._once = once
         self._body_max_bytes = body_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,10 +75,18 @@ class InferenceEndpoint:
             )
             require_permission(caller, Permission.WRITE)
             require_json_type(_find(headers, b"content-type"), headers.get(b"content-encoding"))
-            request = read_request(await exchange.read_body(self._body_max_bytes))
+            key = headers.get(b"idempotency-key")
+            if key is not None:
+                key = read_key(key)
+            body = await exchange.read_body(self._body_max_bytes)
+            request = read_request(body)
             ticket = await self._pipeline.admit(caller)
             try:
-                await self._serve(request, _Call(exchange, request_id, timing, caller, ticket))
+                call = _Call(exchange, request_id, timing, caller, ticket)
+                if key is None or self._once is None or request.dry_run:
+                    await self._serve(request, call)
+                else:
+                    await self._serve_once(request, call, self._once, key, body)
             finally:
                 await ticket.release()
         except ClientLeft:
@@ -111,10 +123,51 @@ class InferenceEndpoint:
             raise _interruption(exchange) from None
         finally:
             exchange.unwatch()
-        body = encode(answer)
-        headers = json_headers(body, call.request_id, call.timing)
-        headers.extend(standing_headers(call.ticket.standing()))
-        await exchange.respond(200, headers, body)
+        await _answer(call, encode(answer))
+
+    async def _serve_once(
+        self, request: InferenceRequest, call: "_Call", once: Once, key: bytes, body: bytes
+    ) -> None:
+        """Serve a call that has a key: run it, unless it has been answered already or runs somewhere."""
+        deadline = self._pipeline.deadline_of(request)
+        call.exchange.watch(_WATCH_AFTER_S)
+        try:
+            began = await once.begin(call.caller, key, body, deadline)
+        except asyncio.CancelledError:
+            raise _interruption(call.exchange) from None
+        finally:
+            call.exchange.unwatch()
+        if isinstance(began, Kept):
+            await self._replay(request, call, once, began)
+            return
+        try:
+            await self._serve_first(with_time(request, deadline), replace(call, turn=began), began)
+        except asyncio.CancelledError:
+            raise _interruption(call.exchange) from None
+        finally:
+            await began.close()
+
+    async def _serve_first(self, request: InferenceRequest, call: "_Call", turn: Turn) -> None:
+        """It goes on when the client leaves: whoever asks again gets the answer that was paid for."""
+        call.exchange.persist()
+        if request.stream:
+            await self._stream(request, call)
+            return
+        answer = await self._infer(request, call)
+        kept = await turn.keep(_kept(request, answer))
+        await _answer(call, kept.body)
+
+    async def _replay(self, request: InferenceRequest, call: "_Call", once: Once, kept: Kept) -> None:
+        request_id, timing = call.request_id, call.timing
+        await once.settle_replay(
+            kept, call.caller, request_id=request_id, timing=timing, streamed=request.stream
+        )
+        if not request.stream:
+            await _answer(call, kept.body, REPLAYED)
+            return
+        standing, told_id = call.ticket.standing, first_request_id(kept)
+        stream = EventStream(call.exchange.send, request_id, timing, standing, (REPLAYED,), told_id)
+        await stream_again(stream, kept)
 
     def _infer(
         self, request: InferenceRequest, call: "_Call", sink: EventStream | None = None
@@ -132,9 +185,11 @@ class InferenceEndpoint:
         request_id, exchange = call.request_id, call.exchange
         stream = EventStream(exchange.send, request_id, call.timing, call.ticket.standing)
         heart = asyncio.create_task(stream.beat())
-        exchange.watch(0)
+        if call.turn is None:
+            exchange.watch(0)
         try:
             answer = await self._infer(request, call, stream)
+            kept = None if call.turn is None else await call.turn.keep(_kept(request, answer))
         except asyncio.CancelledError:
             interruption = _interruption(exchange)
             await _end(heart)
@@ -159,7 +214,10 @@ class InferenceEndpoint:
             heart.cancel()
             exchange.unwatch()
         await _end(heart)
-        await stream.done(answer)
+        if kept is None:
+            await stream.done(answer)
+        else:
+            await stream.done_with(kept.body, kept.provider, kept.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +229,7 @@ class _Call:
     timing: Timing
     caller: Caller
     ticket: Ticket
+    turn: Turn | None = None
 
 
 def _find(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:
@@ -190,6 +249,22 @@ def _interruption(exchange: Exchange) -> ClientLeft | Unavailable:
     if exchange.unwatch():
         return ClientLeft()
     return Unavailable("the server is stopping; try again", code="stopping", retry_after_s=_STOPPING_HINT_S)
+
+
+def _kept(request: InferenceRequest, answer: Answer) -> Kept:
+    return Kept(
+        operation=request.inputs.operation.value,
+        provider=answer.provider,
+        model=answer.model,
+        body=encode(answer),
+    )
+
+
+async def _answer(call: _Call, body: bytes, *extra: Header) -> None:
+    headers = json_headers(body, call.request_id, call.timing)
+    headers.extend(standing_headers(call.ticket.standing()))
+    headers.extend(extra)
+    await call.exchange.respond(200, headers, body)
 
 
 def internal_error(request_id: str) -> InternalError:

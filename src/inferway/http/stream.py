@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from inferway.errors import GatewayError
@@ -27,7 +27,8 @@ class EventStream:
     """The sink of one streamed call.
 
     The status is sent with the first event, so that an error before it has a plain status of its own; only a silence of ten seconds
-    sends it earlier, with a comment. `started` says whether it has been sent. `standing` is asked when the headers are written.
+    sends it earlier, with a comment. `started` says whether it has been sent. `standing` is asked when the headers are written,
+    `extra` are headers beside the usual, and `told_id` is the request id in the first event where it is another.
     """
 
     def __init__(
@@ -36,8 +37,12 @@ class EventStream:
         request_id: str,
         timing: Timing,
         standing: Callable[[], Standing | None] = lambda: None,
+        extra: Sequence[Header] = (),
+        told_id: str | None = None,
     ) -> None:
         self._send = send
+        self._extra = extra
+        self._told_id = told_id or request_id
         self._standing = standing
         self._request_id = request_id
         self._timing = timing
@@ -66,8 +71,12 @@ class EventStream:
 
     async def done(self, answer: Answer) -> None:
         """Sends the last event: the whole answer, as it would have been without streaming."""
-        start = b"" if self._introduced else self._introduction(answer.provider, answer.model)
-        await self._write(start + b"event: done\ndata: " + encode(answer) + b"\n\n", last=True)
+        await self.done_with(encode(answer), answer.provider, answer.model)
+
+    async def done_with(self, body: bytes, provider: str, model: str) -> None:
+        """Sends the last event, given as JSON."""
+        start = b"" if self._introduced else self._introduction(provider, model)
+        await self._write(start + b"event: done\ndata: " + body + b"\n\n", last=True)
 
     async def error(self, error: GatewayError) -> None:
         """Sends the last event of a call that failed after its status had been sent."""
@@ -90,7 +99,7 @@ class EventStream:
     def _introduction(self, provider: str, model: str) -> bytes:
         self._introduced = True
         held = b"".join(self._held)
-        start = {"request_id": self._request_id, "provider": provider, "model": model}
+        start = {"request_id": self._told_id, "provider": provider, "model": model}
         return _encoded("start", start) + held
 
     async def _write(self, data: bytes, *, last: bool = False) -> None:
@@ -103,6 +112,7 @@ class EventStream:
                     (b"x-request-id", self._request_id.encode("ascii")),
                     server_timing(self._timing),
                     *standing_headers(self._standing()),
+                    *self._extra,
                 ]
                 await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})

@@ -58,3 +58,6 @@ class _Watched:
 
     def unwatch(self) -> bool:
         return self._exchange.unwatch()
+
+    def persist(self) -> None:
+        self._exchange.persist()

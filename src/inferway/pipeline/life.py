@@ -149,6 +149,11 @@ class Pipeline:
                 await ticket.settle(tokens=account.tokens, microusd=known)
             await ticket.release()
 
+    def deadline_of(self, request: InferenceRequest) -> Deadline:
+        """By when a request must be answered whose time begins now."""
+        longest_s = self._bounds.timeout_s
+        return Deadline.after(min(request.parameters.timeout_s or longest_s, longest_s))
+
     def _set_out(
         self,
         request: InferenceRequest,
@@ -164,8 +169,6 @@ class Pipeline:
         plan = with_own_credentials(plan, caller, self._lender)
         # Elsewhere a schema is a parameter that is dropped and told like any other.
         schema = request.parameters.schema if plan.operation in _COMPLETING else None
-        asked_s = request.parameters.timeout_s or bounds.timeout_s
-        deadline = Deadline.after(min(asked_s, bounds.timeout_s))
         return Ride(
             record_id=new_record_id(),
             caller=caller,
@@ -173,7 +176,7 @@ class Pipeline:
             request=request,
             plan=plan,
             checker=None if schema is None else Checker(schema),
-            context=Context(request_id=request_id, deadline=deadline, timing=timing),
+            context=Context(request_id=request_id, deadline=self.deadline_of(request), timing=timing),
             started_at=datetime.now(UTC),
             journey=Journey(),
             sink=sink,

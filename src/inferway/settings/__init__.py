@@ -1,6 +1,7 @@
 """The settings: one frozen value, read once from defaults, a TOML file, the environment and the command line."""
 
 from inferway.settings.fields import Description, describe
+from inferway.settings.idempotency import IdempotencySettings
 from inferway.settings.sources import load
 from inferway.settings.values import (
     AccessSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "CallSettings",
     "ClientSettings",
     "Description",
+    "IdempotencySettings",
     "JournalSettings",
     "LimitSettings",
     "LocalSettings",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from inferway.errors import OperatorError
+from inferway.settings.idempotency import IdempotencySettings
 
 _MIB = 1024 * 1024
 _Count = Annotated[int, Meta(ge=0, le=100_000_000)]
@@ -558,6 +559,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     access: AccessSettings = AccessSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     otel: OtelSettings = OtelSettings()

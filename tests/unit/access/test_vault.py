@@ -9,9 +9,10 @@ from cryptography.exceptions import InvalidTag
 from msgspec.structs import replace
 
 from inferway.access.administration import OPERATOR
+from inferway.access.envelope import Kek
 from inferway.access.keyring import Keyring, KeyringError
 from inferway.access.records import LentSecret
-from inferway.access.vault import Kek, Vault, open_sealed, rewrap, seal
+from inferway.access.vault import Vault, open_sealed, rewrap, seal
 from inferway.errors import Conflict, CredentialUnavailable, NotFound
 from inferway.store.memory.directory import MemoryDirectory
 
