@@ -45,6 +45,7 @@ def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
         "secrets",
         "db",
         "models",
+        "top",
         "doctor",
         "settings",
     ):
@@ -64,7 +65,19 @@ def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["serve", "call", "key", "namespace", "organization", "secrets", "db", "models", "doctor", "settings"],
+    [
+        "serve",
+        "call",
+        "key",
+        "namespace",
+        "organization",
+        "secrets",
+        "db",
+        "models",
+        "top",
+        "doctor",
+        "settings",
+    ],
 )
 def test_every_verb_has_help(verb: str) -> None:
     command = [sys.executable, "-m", "inferway", verb, "--help"]

@@ -16,6 +16,7 @@ VERBS = {
     "secrets": ("inferway.cli.secrets:secrets", "Rotate the key that secrets are encrypted under."),
     "db": ("inferway.cli.db:db", "Bring the database's tables up to date, or say how they stand."),
     "models": ("inferway.cli.models:models", "List, pull, verify and remove local models."),
+    "top": ("inferway.cli.top:top", "Watch calls, latencies, errors and spend of a running server."),
     "doctor": ("inferway.cli.doctor:doctor", "Check this installation and say what to do."),
     "settings": ("inferway.cli.table:settings_table", "Print every setting, its default and its meaning."),
 }

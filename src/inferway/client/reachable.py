@@ -19,10 +19,10 @@ def try_connection(url: str, timeout_s: float = 5.0) -> None:
             if is_tls:
                 ssl.create_default_context().wrap_socket(connection, server_hostname=address.hostname).close()
     except OSError as error:
-        raise ServerUnreachable(_reason(error)) from None
+        raise ServerUnreachable(reason_of(error)) from None
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """Why there is no answer, in a few words."""
     if isinstance(error, TimeoutError):
         return "there is no answer in time"
