@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.figures import Asked, note, run, tell
+from tests.faults.upstream import outage, unreachable
 from tests.faults.upstream.matrix import run_matrix
 
 
@@ -11,6 +12,8 @@ async def measure(asked: Asked) -> None:
     """Everything, one after another."""
     with tempfile.TemporaryDirectory() as folder:
         await _matrix(asked, Path(folder))
+        await outage.measure(asked, Path(folder))
+    await unreachable.measure(asked)
 
 
 async def _matrix(asked: Asked, folder: Path) -> None:

@@ -111,7 +111,7 @@ def _events(kind: str, text: str) -> list[bytes]:
     start = _answer(kind, "", {}) | {"content": [], "stop_reason": None}
     block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
-    said_events = [
+    said_events: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
         block,
         delta,

@@ -10,6 +10,7 @@ from inferway.errors import ProviderTimeout, ProviderTls, ProviderUnreachable
 from inferway.providers.transport.connection import Connection
 from inferway.providers.transport.limits import Limits
 from inferway.providers.transport.message import Origin
+from inferway.providers.transport.names import Names
 from inferway.providers.transport.secure import SecureConnection
 from inferway.types import Deadline
 
@@ -28,6 +29,7 @@ class Pool:
         self._limits = limits
         self._tls = tls
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self._names = Names(loop)
         self._free_slots = limits.connections
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: dict[Origin, list[Connection]] = {}
@@ -109,23 +111,42 @@ class Pool:
     async def dial(self, origin: Origin, deadline: Deadline) -> Connection:
         """A new connection. Raises `ProviderUnreachable`, `ProviderTls` or, when the deadline comes first, `ProviderTimeout`."""
         limit_s = min(self._limits.connect_timeout_s, deadline.remaining_s())
-        connection: Connection | None = None
         try:
             async with asyncio.timeout(limit_s):
-                _, connection = await self.loop.create_connection(
-                    lambda: self._new_connection(origin), origin.host, origin.port
-                )
-                await connection.ready()
+                connection = await self._connect(origin, limit_s)
         except (OSError, UnicodeError) as error:
-            if connection is not None:
-                connection.abort()
             _log.warning("cannot connect to %s:%d: %s", origin.host, origin.port, _reason(error))
             raise _connect_error(error, origin, deadline) from None
+        self._in_use.add(connection)
+        return connection
+
+    async def _connect(self, origin: Origin, limit_s: float) -> Connection:
+        """Connect to the first address that answers; none of several may use up the time of all."""
+        addresses = await self._names.addresses(origin.host)
+        ends_at = monotonic() + limit_s
+        for place, address in enumerate(addresses):
+            left = len(addresses) - place
+            try:
+                async with asyncio.timeout((ends_at - monotonic()) / left if left > 1 else None):
+                    return await self._connect_to(address, origin)
+            except ssl.SSLError:
+                raise
+            except OSError:
+                if left == 1:
+                    raise
+        raise OSError("no address")
+
+    async def _connect_to(self, address: str, origin: Origin) -> Connection:
+        connection: Connection | None = None
+        try:
+            _, connection = await self.loop.create_connection(
+                lambda: self._new_connection(origin), address, origin.port
+            )
+            await connection.ready()
         except BaseException:
             if connection is not None:
                 connection.abort()
             raise
-        self._in_use.add(connection)
         return connection
 
     def _new_connection(self, origin: Origin) -> Connection:
@@ -152,6 +173,7 @@ class Pool:
 
     def close(self) -> None:
         """Hang up on every connection; calls that wait for an answer fail."""
+        self._names.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
