@@ -24,6 +24,7 @@ from inferway.pipeline.lending import host_of
 from inferway.providers.registry import Registry
 from inferway.settings import Settings
 from inferway.store.sqlite.database import Database
+from inferway.usage.ledger import Ledger
 
 _FREE_BYTES = 64 * 1024 * 1024
 
@@ -35,11 +36,13 @@ class AdminOffice:
         self,
         settings: Settings,
         directory: Directory,
+        ledger: Ledger,
         gate: Gate,
         registry: Registry,
         scrape: Scrape | None = None,
     ) -> None:
-        self._directory, self._gate, self._registry, self._scrape = directory, gate, registry, scrape
+        self._directory, self._ledger = directory, ledger
+        self._gate, self._registry, self._scrape = gate, registry, scrape
         self._per_minute = terms_of(settings.limits).per_minute
         self.administration = Administration(directory, gate.forget)
         self.vault = Vault(directory, Keyring(settings.secrets_key_file), gate.forget)
@@ -48,6 +51,7 @@ class AdminOffice:
         """Every route, with what it needs."""
         parts = AdminParts(
             directory=self._directory,
+            ledger=self._ledger,
             administration=self.administration,
             vault=self.vault,
             find_host=self._find_host,

@@ -71,7 +71,9 @@ class Inferway:
         self.local = LocalModels(settings, engine_socket)
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
         self.watching = Watching(settings, lambda provider: self.registry.get(provider).address)
-        self.office = AdminOffice(settings, self.directory, self.gate, self.registry, self.watching.scrape)
+        self.office = AdminOffice(
+            settings, self.directory, self.ledger, self.gate, self.registry, self.watching.scrape
+        )
         self.valve = Valve(
             calls_max=settings.server.calls_max, is_full=MemoryWatch(settings.server.memory_max_mb).is_full
         )

@@ -12,13 +12,16 @@ from inferway.http.admin.lending import FindHost, Lending
 from inferway.http.admin.namespaces import NamespaceRoutes
 from inferway.http.admin.organization import OrganizationRoutes
 from inferway.http.admin.secrets import SecretRoutes
+from inferway.http.admin.usage import UsageRoutes
 from inferway.http.admin.users import UserRoutes
+from inferway.usage.ledger import Ledger
 
 
 class AdminParts(Struct, frozen=True, kw_only=True):
     """What the routes work with. `per_minute` is the rate of a key that has none of its own; 0 is none."""
 
     directory: Directory
+    ledger: Ledger
     administration: Administration
     vault: Vault
     find_host: FindHost
@@ -37,4 +40,5 @@ def endpoints_of(parts: AdminParts) -> tuple[Endpoint, ...]:
         *OrganizationRoutes(directory, administration, lending, parts.per_minute).endpoints(),
         *SecretRoutes(parts.vault).endpoints(),
         *NamespaceRoutes(directory, administration, lending).endpoints(),
+        *UsageRoutes(directory, parts.ledger).endpoints(),
     )
