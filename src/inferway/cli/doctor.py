@@ -10,60 +10,41 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import click
 import msgspec
-from msgspec import Struct
 
 from inferway import __version__
 from inferway.access.credentials import FILE_NAME as CREDENTIALS_FILE
 from inferway.access.credentials import find_credentials
 from inferway.access.keys import digest_of
 from inferway.app.desk import DATABASE_FILE, ModelDesk, open_office
+from inferway.app.inspection import count_unpriced, find_waiting
+from inferway.app.stores import look_at_store
+from inferway.cli.finding import Finding, fail, ok, warn
+from inferway.cli.outside import look_outside
 from inferway.cli.running import find_running
 from inferway.cli.serve import is_configured
 from inferway.cli.verb import Voice, verb
-from inferway.client.reachable import ServerUnreachable, try_connection
 from inferway.errors import GatewayError, OperatorError
 from inferway.settings import Settings
 
-_ADDRESSES = {
-    "openai": "https://api.openai.com",
-    "anthropic": "https://api.anthropic.com",
-    "google": "https://generativelanguage.googleapis.com",
-}
 _OLDEST_PLAUSIBLE_YEAR = 2026
 _GB = 1_000_000_000
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """One line of the report."""
-
-    check: str
-    state: Literal["ok", "warn", "fail"]
-    message: str
-
-
-def _ok(check: str, message: str) -> Finding:
-    return Finding(check=check, state="ok", message=message)
-
-
-def _warn(check: str, message: str) -> Finding:
-    return Finding(check=check, state="warn", message=message)
-
-
-def _fail(check: str, message: str) -> Finding:
-    return Finding(check=check, state="fail", message=message)
+_MIB = 1024 * 1024
+_SHOWN = 10
 
 
 @click.command(short_help="Check this installation and say what to do.")
 @click.option(
-    "--network", is_flag=True, help="Also connect to each configured provider; nothing is sent or paid."
+    "--network", is_flag=True, help="Also ask each configured provider for its models, which costs nothing."
 )
 @verb()
 def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
-    """Check settings, data folder, store, local models and providers. Exit status 1 when something fails."""
+    """Check settings, keys, store, prices, models, providers, clock and disk, and say what to do.
+
+    Nothing is changed and nothing is paid. Exit status 1 when something fails.
+    """
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
         _program,
         _data_folder,
@@ -73,8 +54,11 @@ def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
         _engines,
         _models,
         _providers,
-        *((_connections,) if network else ()),
+        _prices,
+        _backlog,
+        _secrets,
         _clock,
+        *((look_outside,) if network else ()),
     )
     findings = [finding for check in checks for finding in check(settings)]
     failed = any(finding.state == "fail" for finding in findings)
@@ -86,26 +70,26 @@ def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
 
 def _program(settings: Settings) -> Iterator[Finding]:
     version = f"inferway {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield _ok("program", version)
-    yield _ok("settings", str(settings.config_file or "no file; defaults and environment"))
+    yield ok("program", version)
+    yield ok("settings", str(settings.config_file or "no file; defaults and environment"))
 
 
 def _data_folder(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
     if not folder.exists():
-        yield _ok("data folder", f"{folder} is made at the first start")
+        yield ok("data folder", f"{folder} is made at the first start")
     elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        yield _fail("data folder", f"{folder} cannot be written. Choose another with --data-dir.")
+        yield fail("data folder", f"{folder} cannot be written. Choose another with --data-dir.")
     elif _open_to_others(folder):
-        yield _warn("data folder", f"others can look into {folder}. Run: chmod 700 {folder}")
+        yield warn("data folder", f"others can look into {folder}. Run: chmod 700 {folder}")
     else:
-        yield _ok("data folder", str(folder))
+        yield ok("data folder", str(folder))
     free = shutil.disk_usage(_existing(folder)).free
     message = f"{free / _GB:.1f} GB free"
     if free < 0.1 * _GB:
-        yield _fail("disk", f"{message}. Make room: calls are refused when they cannot be recorded.")
+        yield fail("disk", f"{message}. Make room: calls are refused when they cannot be recorded.")
     else:
-        yield _warn("disk", f"{message}. Models need up to 1 GB.") if free < _GB else _ok("disk", message)
+        yield warn("disk", f"{message}. Models need up to 1 GB.") if free < _GB else ok("disk", message)
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:
@@ -113,31 +97,35 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
     try:
         found = find_credentials(file)
     except OperatorError as error:
-        yield _fail("credentials", str(error))
+        yield fail("credentials", str(error))
         return
     if found is None:
         if (settings.data_dir / DATABASE_FILE).exists():
-            yield _warn("credentials", "the file is gone. Make a key: inferway key create --name NAME")
+            yield warn("credentials", "the file is gone. Make a key: inferway key create --name NAME")
         else:
-            yield _ok("credentials", "are made at the first start")
+            yield ok("credentials", "are made at the first start")
     elif _open_to_others(file):
-        yield _fail("credentials", f"others can read the keys in {file}. Run: chmod 600 {file}")
+        yield fail("credentials", f"others can read the keys in {file}. Run: chmod 600 {file}")
     else:
-        yield _ok("credentials", f"{file}, for you only")
+        yield ok("credentials", f"{file}, for you only")
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
     if not (settings.data_dir / DATABASE_FILE).exists():
-        yield _ok("store", "is made at the first start")
+        yield ok("store", "is made at the first start")
         return
     try:
+        tables = asyncio.run(look_at_store(settings))
+        if not tables.is_current:
+            yield warn("store", f"{tables.database} has older tables. Run: inferway db upgrade")
+            return
         state = asyncio.run(_state_of_key(settings))
     except (OperatorError, GatewayError) as error:
-        yield _fail("store", str(error))
+        yield fail("store", str(error))
         return
-    yield _ok("store", f"{settings.data_dir / DATABASE_FILE} opens and is up to date")
+    yield ok("store", f"{settings.data_dir / DATABASE_FILE} opens and is up to date")
     if state not in (None, "active"):
-        yield _warn(
+        yield warn(
             "store", f"the inference key of the credentials file is {state}. Make one: inferway key create"
         )
 
@@ -157,7 +145,7 @@ async def _state_of_key(settings: Settings) -> str | None:
 
 def _server(settings: Settings) -> Iterator[Finding]:
     if running := find_running(settings.data_dir):
-        yield _ok("server", f"runs at {running.url} (process {running.pid})")
+        yield ok("server", f"runs at {running.url} (process {running.pid})")
         return
     host, port = settings.server.host, settings.server.port
     try:
@@ -167,21 +155,21 @@ def _server(settings: Settings) -> Iterator[Finding]:
             trial.bind(address)
     except OSError as error:
         reason = (error.strerror or "unusable").lower()
-        yield _warn("server", f"does not run; {host}:{port}: {reason}. Use --port or --host.")
+        yield warn("server", f"does not run; {host}:{port}: {reason}. Use --port or --host.")
     else:
-        yield _ok("server", f"does not run; {host}:{port} is free")
+        yield ok("server", f"does not run; {host}:{port} is free")
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:
     if not settings.local.enabled:
-        yield _ok("engines", "local models are switched off")
+        yield ok("engines", "local models are switched off")
         return
     desk = ModelDesk(settings)
     missing = sorted({package for model in desk.defaults() for package in desk.missing_packages(model)})
     if missing:
-        yield _warn("engines", f"{', '.join(missing)} not installed. Run: pip install 'inferway[local]'")
+        yield warn("engines", f"{', '.join(missing)} not installed. Run: pip install 'inferway[local]'")
     else:
-        yield _ok("engines", "the packages of the local models are installed")
+        yield ok("engines", "the packages of the local models are installed")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
@@ -191,53 +179,86 @@ def _models(settings: Settings) -> Iterator[Finding]:
     defaults = desk.defaults()
     for model in desk.list():
         if model.pulling is not None:
-            yield _ok("models", f"{model.id} is being pulled")
+            yield ok("models", f"{model.id} is being pulled")
         elif model.state == "missing":
             if model.id in defaults:
-                yield _warn("models", f"{model.id} is not here. Run: inferway models pull {model.id}")
+                yield warn("models", f"{model.id} is not here. Run: inferway models pull {model.id}")
         elif all(report.intact for report in desk.verify(model.id)):
-            yield _ok("models", f"{model.id} is here, its hashes are right")
+            yield ok("models", f"{model.id} is here, its hashes are right")
         else:
-            yield _fail(
-                "models", f"{model.id} is not what it should be. Run: inferway models pull {model.id}"
-            )
+            yield fail("models", f"{model.id} is not what it should be. Run: inferway models pull {model.id}")
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
     ready = [name for name, chosen in settings.providers.items() if is_configured(chosen)]
     if ready:
-        yield _ok("providers", f"configured: {', '.join(ready)}")
+        yield ok("providers", f"configured: {', '.join(ready)}")
     elif settings.local.enabled:
-        yield _ok("providers", "none with a key; local models need none")
+        yield ok("providers", "none with a key; local models need none")
     else:
-        yield _warn("providers", "none. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY.")
+        yield warn("providers", "none. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY.")
 
 
-def _connections(settings: Settings) -> Iterator[Finding]:
-    for name, chosen in settings.providers.items():
-        address = chosen.base_url or _ADDRESSES.get(name)
-        if address is None or not is_configured(chosen):
-            continue
-        try:
-            try_connection(address)
-        except ServerUnreachable as error:
-            yield _fail("network", f"{name}: {error}. Check the network and providers.{name}.base_url.")
-        else:
-            yield _ok("network", f"{name} can be reached")
+def _prices(settings: Settings) -> Iterator[Finding]:
+    if not (settings.data_dir / DATABASE_FILE).exists():
+        return
+    try:
+        if not asyncio.run(look_at_store(settings)).is_current:
+            return
+        unpriced = asyncio.run(count_unpriced(settings))
+    except (OperatorError, GatewayError):
+        return
+    if not unpriced:
+        yield ok("prices", "every one of the last calls has a price")
+    for (provider, model), count in sorted(unpriced.items(), key=lambda each: -each[1])[:_SHOWN]:
+        name = f"{provider}/{model}"
+        yield warn("prices", f'{count} of the last calls of {name} have no price. Set [prices."{name}"].')
+
+
+def _backlog(settings: Settings) -> Iterator[Finding]:
+    waiting = find_waiting(settings)
+    for file in waiting.set_aside:
+        yield fail("journal", f"{file} holds usage that could not be stored. Keep it and look into the log.")
+    size_mb = waiting.size / 1_000_000
+    if waiting.size > settings.journal.backlog_max_mb * _MIB / 2:
+        yield fail(
+            "journal",
+            f"{size_mb:.0f} MB of usage wait for the database. Check it: calls are refused when there is no room.",
+        )
+    elif waiting.size and find_running(settings.data_dir) is None:
+        yield warn("journal", f"{size_mb:.1f} MB of usage wait for the next start. Run: inferway serve")
+    else:
+        yield ok("journal", f"{size_mb:.1f} MB of usage wait for the database")
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    files = [settings.secrets_key_file]
+    if settings.config_file is not None and any(
+        each.api_key or each.auth_token for each in settings.providers.values()
+    ):
+        files.append(settings.config_file)
+    files += [
+        Path(each.credentials_file).expanduser()
+        for each in settings.providers.values()
+        if each.credentials_file
+    ]
+    for file in files:
+        if file.exists() and _open_to_others(file):
+            yield fail("secrets", f"others can read {file}. Run: chmod 600 {file}")
+    if not any(file.exists() and _open_to_others(file) for file in files):
+        yield ok("secrets", "no file with secrets can be read by others")
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     now = datetime.now(UTC)
     if now.year < _OLDEST_PLAUSIBLE_YEAR:
-        yield _fail(
-            "clock", f"it says {now:%Y-%m-%d %H:%M} UTC, which is past. Set it: keys and TLS need it."
-        )
+        yield fail("clock", f"it says {now:%Y-%m-%d %H:%M} UTC, which is past. Set it: keys and TLS need it.")
         return
     database = settings.data_dir / DATABASE_FILE
     if database.exists() and database.stat().st_mtime > time.time() + 3600:
-        yield _warn("clock", f"it says {now:%Y-%m-%d %H:%M} UTC, and the database is from later. Check it.")
+        yield warn("clock", f"it says {now:%Y-%m-%d %H:%M} UTC, and the database is from later. Check it.")
     else:
-        yield _ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
+        yield ok("clock", f"{now:%Y-%m-%d %H:%M} UTC")
 
 
 def _open_to_others(path: Path) -> bool:
