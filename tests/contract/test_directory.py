@@ -228,3 +228,13 @@ async def test_audit_events_are_filtered_ordered_and_paged(directory: Directory)
     assert await directory.list_events("org_other", AuditFilter(), skip=0, limit=9) == ((), 0)
     assert await directory.find_event("org_other", "audit_1") is None
     assert await directory.find_event(tenant, "audit_1") == found[0]
+
+
+async def test_all_digests_are_listed_with_those_from_before_a_rotation(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    (key,) = given.keys
+    rotated = msgspec.structs.replace(key, digest=bytes(32), previous_digest=key.digest, previous_until=NOW)
+    await directory.replace_key(rotated, was=key)
+    assert set(await directory.list_digests(10)) == {bytes(32), key.digest}
+    assert len(await directory.list_digests(1)) == 1

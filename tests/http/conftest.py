@@ -28,6 +28,7 @@ def gateway(session_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
         GEMINI_API_KEY="google-secret",
         GOOGLE_GEMINI_BASE_URL=base,
         INFERWAY_SERVER__BODY_MAX_MB="4",
+        INFERWAY_ACCESS__BAD_KEYS_PER_MINUTE="0",
     ) as started:
         yield started
 

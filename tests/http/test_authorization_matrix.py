@@ -69,7 +69,9 @@ class House:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder: Path = tmp_path_factory.mktemp("matrix")
-    with running(folder, INFERWAY_PROVIDERS__FAKE__ENABLED="true") as gateway:
+    # Hundreds of refusals from one address are the point here.
+    environ = {"INFERWAY_PROVIDERS__FAKE__ENABLED": "true", "INFERWAY_ACCESS__BAD_KEYS_PER_MINUTE": "0"}
+    with running(folder, **environ) as gateway:
         yield asyncio.run(_furnish(gateway))
 
 

@@ -35,6 +35,10 @@ _POLL_TIMEOUT_S = 2.0
 _NOTE_USE_EVERY_S = 30.0
 """How often it is written down which keys were used."""
 _MAX_UNKNOWN = 4096
+_MISSES_MAX = 10
+_MISSES_WINDOW_S = 60.0
+_MAX_LISTED = 500_000
+"""With more keys than that no list of them is kept."""
 _MAX_NAMESPACE_LENGTH = 128
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(sk_[0-9A-Za-z]{36}) *")
 
@@ -45,6 +49,23 @@ class _Known(Struct, frozen=True, kw_only=True):
     caller: Caller
     expires_at: float
     allowed_origins: tuple[str, ...]
+
+
+class _Misses:
+    """How many well-formed keys were looked up in vain in a minute: more than `_MISSES_MAX` are a flood."""
+
+    __slots__ = ("_count", "_since")
+
+    def __init__(self) -> None:
+        self._count, self._since = 0, float("-inf")
+
+    def note(self, now: float) -> None:
+        if now - self._since >= _MISSES_WINDOW_S:
+            self._count, self._since = 0, now
+        self._count += 1
+
+    def is_flood(self, now: float) -> bool:
+        return self._count >= _MISSES_MAX and now - self._since < _MISSES_WINDOW_S
 
 
 class Gate:
@@ -69,13 +90,15 @@ class Gate:
         self._cached_keys, self._refresh_s, self._grace_s = cached_keys, refresh_s, grace_s
         self._clock, self._wall_clock = clock, wall_clock
         self._known: dict[tuple[bytes, bytes], _Known] = {}
-        self._unknown: dict[bytes, None] = {}
+        self._unknown: dict[bytes, tuple[str, str | None]] = {}
         self._generation = self._epoch = -1
         self._is_away = False
         self._verified_at = self._looked_at = float("-inf")
         self._look: asyncio.Task[None] | None = None
         self._used: dict[str, float] = {}
         self._noted_at = self._clock()
+        self._misses = _Misses()
+        self._listed: tuple[int, frozenset[bytes] | None] | None = None
 
     async def authenticate(
         self, authorization: bytes | None, namespace: bytes | None, origin: bytes | None = None
@@ -152,13 +175,31 @@ class Gate:
                 "The API key is malformed: check that it was copied whole.", code="key_malformed"
             )
         if digest in self._unknown:
+            message, code = self._unknown[digest]
+            raise Unauthorized(message, code=code)
+        if self._misses.is_flood(self._clock()) and not await self._may_be_known(digest):
             raise _unknown_key()
         record = await self._directory.find_key(digest)
         if record is None or not _is_digest_of(digest, record):
-            self._remember_unknown(digest, epoch)
-            raise _unknown_key()
-        _require_active(record, digest, self._now())
+            self._misses.note(self._clock())
+            raise self._remembered(digest, epoch, _unknown_key())
+        try:
+            _require_active(record, digest, self._now())
+        except Unauthorized as final:
+            raise self._remembered(digest, epoch, final) from None
         return record
+
+    async def _may_be_known(self, digest: bytes) -> bool:
+        """Whether a key can be in the store, by a list of all keys that is read once: a flood of bad keys looks nothing up.
+
+        Raises `StoreUnavailable` when there is no list and none can be read.
+        """
+        if self._listed is None or self._listed[0] != self._epoch:
+            epoch = self._epoch
+            digests = await self._directory.list_digests(_MAX_LISTED)
+            self._listed = (epoch, None if len(digests) >= _MAX_LISTED else frozenset(digests))
+        listed = self._listed[1]
+        return listed is None or digest in listed
 
     async def _owners(self, record: ApiKey) -> tuple[User, Organization]:
         user = await self._directory.find_user_by_id(record.user_id)
@@ -228,12 +269,13 @@ class Gate:
             self._known.pop(next(iter(self._known)))
         self._known[(digest, namespace)] = known
 
-    def _remember_unknown(self, digest: bytes, epoch: int) -> None:
-        if epoch != self._epoch:
-            return
-        if len(self._unknown) >= _MAX_UNKNOWN:
-            self._unknown.pop(next(iter(self._unknown)))
-        self._unknown[digest] = None
+    def _remembered(self, digest: bytes, epoch: int, error: Unauthorized) -> Unauthorized:
+        """The refusal of a key, which the same key gets again without a look-up; revoked and expired are final too."""
+        if epoch == self._epoch:
+            if len(self._unknown) >= _MAX_UNKNOWN:
+                self._unknown.pop(next(iter(self._unknown)))
+            self._unknown[digest] = (error.message, error.code)
+        return error
 
     async def _look_for_changes(self) -> None:
         """Starts a look at the store beside the requests; waits for it only when what is known is too old.

@@ -20,6 +20,7 @@ from inferway.http.admin.health import Probe
 from inferway.http.admin.metrics import MetricsRoutes
 from inferway.http.admin.table import AdminParts, endpoints_of
 from inferway.http.metrics import Scrape
+from inferway.http.strangers import Doorkeeper
 from inferway.pipeline.lending import host_of
 from inferway.providers.registry import Registry
 from inferway.settings import Settings
@@ -63,9 +64,9 @@ class AdminOffice:
         )
         return (*endpoints_of(parts), *metrics)
 
-    def routes(self, probes: dict[str, Probe]) -> list[BaseRoute]:
+    def routes(self, probes: dict[str, Probe], doorkeeper: Doorkeeper) -> list[BaseRoute]:
         """The routes, for the application."""
-        return [endpoint.route(self._gate) for endpoint in self.endpoints(probes)]
+        return [endpoint.route(self._gate, doorkeeper) for endpoint in self.endpoints(probes)]
 
     async def _first_organization(self) -> str:
         return (await self._directory.list_organizations())[0].organization_id

@@ -7,6 +7,7 @@ from inferway.limits.admission import Counter, LimitedAdmission
 from inferway.limits.book import SpendBook
 from inferway.limits.local import LocalCounter
 from inferway.limits.spend import Kept, LocalSpend, SpendKeeper
+from inferway.limits.strangers import Strangers
 from inferway.limits.table import Table
 from inferway.limits.terms import TIERS, Terms
 from inferway.settings import LimitSettings, Settings
@@ -26,6 +27,9 @@ class Limits:
         folder = settings.data_dir / "limits"
         self._table = Table.open(folder)
         self._book = SpendBook(folder)
+        self.strangers = Strangers(
+            Table.open(folder / "strangers"), per_minute=settings.access.bad_keys_per_minute
+        )
         lease_s = settings.calls.timeout_s + settings.server.body_timeout_s + _MARGIN_S
         recorded = RecordedSpend(ledger)
         self.spending: Kept = LocalSpend(self._book, recorded)
@@ -47,6 +51,7 @@ class Limits:
             await self._server.aclose()
         self._table.close()
         self._book.close()
+        self.strangers.close()
 
 
 class RecordedSpend:

@@ -21,6 +21,7 @@ from inferway.http.exchange import Exchange
 from inferway.http.front import INFERENCE_PATH, Front, pages_app
 from inferway.http.inference import InferenceEndpoint
 from inferway.http.pages import Pages
+from inferway.http.strangers import Doorkeeper
 from inferway.http.wire import Receive, Scope, Send
 from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
@@ -141,12 +142,14 @@ class Inferway:
 
     def _started(self, journal: Journal, draining: "asyncio.Task[None]", once: Once) -> Front:
         settings = self.settings
+        doorkeeper = Doorkeeper(self.limits.strangers, settings.server.trusted_proxies)
         endpoint = InferenceEndpoint(
             gate=self.gate,
             pipeline=self._pipeline(journal),
             body_max_bytes=settings.server.body_max_mb * _MIB,
             on_error=self.watching.note_error,
             once=once,
+            doorkeeper=doorkeeper,
         )
         probes = Probes(
             settings,
@@ -156,7 +159,7 @@ class Inferway:
             lambda: not draining.done() and journal.pending_bytes <= settings.journal.backlog_max_mb * _MIB,
         )
         pages = self.watching.counted(
-            pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all())])
+            pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all(), doorkeeper)])
         )
         inference = self.watching.traced(INFERENCE_PATH, endpoint)
         return Front(inference=inference, pages=pages, allowed_hosts=settings.server.allowed_hosts)

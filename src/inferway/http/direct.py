@@ -62,6 +62,11 @@ class DirectCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
 
     @property
+    def client(self) -> Any:
+        """See `Exchange`."""
+        return self.transport.get_extra_info("peername")
+
+    @property
     def scope(self) -> Any:  # type: ignore[override]
         """All that sending looks at."""
         return {"method": "POST"}

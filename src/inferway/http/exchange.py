@@ -20,6 +20,11 @@ class Exchange(Protocol):
     @property
     def headers(self) -> Mapping[bytes, bytes]: ...
 
+    @property
+    def client(self) -> Any:
+        """The other end of the connection, its address first; None when it has none."""
+        ...
+
     def send(self, message: Any, /) -> Awaitable[None]: ...
 
     async def read_body(self, max_bytes: int) -> bytes:
@@ -56,6 +61,11 @@ class AsgiExchange:
         self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._has_left = False
+
+    @property
+    def client(self) -> Any:
+        """See `Exchange`."""
+        return self._scope.get("client")
 
     def send(self, message: Any, /) -> Awaitable[None]:
         """See `Exchange`."""

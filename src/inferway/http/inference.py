@@ -12,6 +12,7 @@ from inferway.errors import GatewayError, InternalError, TooManyRequests, Unavai
 from inferway.http.exchange import AsgiExchange, Exchange
 from inferway.http.render import Header, encode, envelope, error_headers, json_headers, standing_headers
 from inferway.http.replay import REPLAYED, first_request_id, stream_again
+from inferway.http.strangers import Doorkeeper
 from inferway.http.stream import EventStream
 from inferway.http.wire import ClientLeft, Receive, Scope, Send, choose_request_id, require_json_type
 from inferway.pipeline.answer import Answer
@@ -50,9 +51,11 @@ class InferenceEndpoint:
         body_max_bytes: int,
         once: Once | None = None,
         on_error: Callable[[GatewayError], None] = lambda _: None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
-        """`on_error` is told of every error that is answered."""
+        """`on_error` is told of every error that is answered; `doorkeeper` judges those who send bad keys."""
         self._on_error = on_error
+        self._doorkeeper = doorkeeper
         self._gate = gate
         self._pipeline = pipeline
         self._once = once
@@ -91,7 +94,10 @@ class InferenceEndpoint:
                 await ticket.release()
         except ClientLeft:
             return
-        except GatewayError as error:
+        except GatewayError as refusal:
+            error = refusal
+            if caller is None and self._doorkeeper is not None:
+                error = self._doorkeeper.judge(refusal, exchange.client, headers.get(b"x-forwarded-for"))
             self._on_error(error)
             standing = await self._standing(caller, ticket, error)
             await respond_error(exchange, error, request_id, timing, standing)

@@ -78,6 +78,12 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
             description="Host names a request may be addressed to (`*.example.com` allowed); empty for any."
         ),
     ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses and networks (10.0.0.0/8) of proxies whose X-Forwarded-For says where a request comes from."
+        ),
+    ] = ()
     body_max_mb: Annotated[
         int, Meta(ge=1, le=1024, description="Largest request body, in MB of 1,048,576 bytes.")
     ] = 32
@@ -111,6 +117,10 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     stop_grace_s: Annotated[
         float, Meta(ge=0, le=3600, description="Seconds that running calls get to finish after that.")
     ] = 25.0
+
+    def __post_init__(self) -> None:
+        for network in self.trusted_proxies:
+            ipaddress.ip_network(network, strict=False)
 
 
 class CallSettings(Struct, frozen=True, kw_only=True):
@@ -343,6 +353,14 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=86_400, description="Seconds a known key goes on working while the database is away."),
     ] = 900.0
+    bad_keys_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Attempts with bad keys that one address may make in a minute before it gets a 429; 0 for no limit.",
+        ),
+    ] = 10
     secrets_key_file: Annotated[
         str | None,
         Meta(description="File of the keys that secrets are encrypted under; by default in the data folder."),

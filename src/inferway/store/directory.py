@@ -75,6 +75,14 @@ class SqlDirectory:
         """See `Directory`."""
         return await self._find(self._keys, "WHERE digest = $1 OR previous_digest = $1", digest)
 
+    async def list_digests(self, limit: int) -> tuple[bytes, ...]:
+        """See `Directory`."""
+        rows = await self._database.select(
+            "SELECT digest FROM api_keys UNION SELECT previous_digest FROM api_keys WHERE previous_digest IS NOT NULL LIMIT $1",
+            limit,
+        )
+        return tuple(bytes(row["digest"]) for row in rows)
+
     async def find_user(self, organization_id: str, email: str) -> User | None:
         """See `Directory`."""
         where = "WHERE organization_id = $1 AND lower(email) = lower($2)"

@@ -19,6 +19,7 @@ from inferway.access.scopes import ResourceType, permits
 from inferway.errors import BadRequest, Forbidden, GatewayError, InvalidShape
 from inferway.http.front import json_response, respond_gateway_error
 from inferway.http.inference import internal_error
+from inferway.http.strangers import Doorkeeper
 from inferway.http.wire import ClientLeft, find_header, read_body, request_id_of, require_json
 from inferway.pipeline.body import decode_body
 
@@ -135,15 +136,15 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     scope: ResourceType | Reach
     handler: Handler
 
-    def route(self, gate: Identifies) -> Route:
-        """The route, for the application."""
+    def route(self, gate: Identifies, doorkeeper: Doorkeeper | None = None) -> Route:
+        """The route, for the application; `doorkeeper` judges those who send bad keys."""
 
         async def answer(request: Request) -> Response:
             request_id = request_id_of(request.scope)
             try:
                 given = await self._answer(request, gate)
             except GatewayError as error:
-                return respond_gateway_error(request, error)
+                return respond_gateway_error(request, _judged(error, request, doorkeeper))
             except ClientLeft:
                 return Response(status_code=400)
             except Exception:  # noqa: BLE001 - the outermost layer of these routes: a defect must not reset the connection
@@ -174,6 +175,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             allowed = visit.may_see(self.scope, *map(str, last))  # type: ignore[arg-type] # the other words returned above
         if not allowed:
             raise Forbidden("This key's scopes leave that out.", code="scope_denied")
+
+
+def _judged(error: GatewayError, request: Request, doorkeeper: Doorkeeper | None) -> GatewayError:
+    if doorkeeper is None:
+        return error
+    forwarded = find_header(request.scope, b"x-forwarded-for")
+    return doorkeeper.judge(error, request.scope.get("client"), forwarded)
 
 
 def aware(moment: datetime) -> datetime:

@@ -73,6 +73,13 @@ class MemoryDirectory:
         self.reads += 1
         return next((key for key in self._keys.values() if digest in (key.digest, key.previous_digest)), None)
 
+    async def list_digests(self, limit: int) -> tuple[bytes, ...]:
+        """See `Directory`."""
+        self._require()
+        self.reads += 1
+        pairs = [(key.digest, key.previous_digest) for key in self._keys.values()]
+        return tuple(digest for pair in pairs for digest in pair if digest is not None)[:limit]
+
     async def find_user(self, organization_id: str, email: str) -> User | None:
         """See `Directory`."""
         self._require()

@@ -1,0 +1,65 @@
+"""Who sends bad keys: the address behind a request, and the refusal of one that sends too many."""
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from inferway.errors import GatewayError, TooManyRequests, Unauthorized
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NOWHERE = "nowhere"
+_HOPS_MAX = 32
+_WITHOUT_KEY = "key_missing"
+"""Who sends no key tries none."""
+
+
+class CountsStrangers(Protocol):
+    """Counts bad keys by address."""
+
+    def find_refusal(self, address: str) -> TooManyRequests | None: ...
+
+
+class Doorkeeper:
+    """Answers bad keys of one address with 429 once there were too many. It is asked on the way out of a refused request only.
+
+    `trusted` are the proxies whose X-Forwarded-For is believed; without them a request comes from whoever opened the connection.
+    """
+
+    def __init__(self, strangers: CountsStrangers, trusted: Sequence[str] = ()) -> None:
+        self._strangers = strangers
+        self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in trusted)
+
+    def judge(self, error: GatewayError, client: Any, forwarded: bytes | None) -> GatewayError:
+        """The error that a request is answered with; `client` is its connection's other end (address first)."""
+        if not isinstance(error, Unauthorized) or error.code == _WITHOUT_KEY:
+            return error
+        return self._strangers.find_refusal(self.address_of(client, forwarded)) or error
+
+    def address_of(self, client: Any, forwarded: bytes | None) -> str:
+        """Where a request comes from: an IPv4 address, or the /64 network of an IPv6 one, as it stands for one subscriber."""
+        address = _read(client[0] if isinstance(client, tuple | list) and client else None)
+        hops = forwarded.decode("latin-1").split(",")[-_HOPS_MAX:] if forwarded and self._trusted else []
+        while hops and address is not None and any(address in network for network in self._trusted):
+            address = _read(hops.pop().strip()) or address
+        return _NOWHERE if address is None else _subscriber(address)
+
+
+def _read(text: object) -> _Address | None:
+    """An address, without the port that some proxies write behind it."""
+    if not isinstance(text, str):
+        return None
+    bare = text.partition("]")[0].removeprefix("[") if text.startswith("[") else text.partition("%")[0]
+    for each in (bare, bare.rpartition(":")[0]):
+        try:
+            address = ipaddress.ip_address(each)
+        except ValueError:
+            continue
+        return getattr(address, "ipv4_mapped", None) or address
+    return None
+
+
+def _subscriber(address: _Address) -> str:
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
