@@ -41,6 +41,10 @@ class _Watched:
     def headers(self) -> Mapping[bytes, bytes]:
         return self._exchange.headers
 
+    @property
+    def client(self) -> Any:
+        return self._exchange.client
+
     def send(self, message: Any, /) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
