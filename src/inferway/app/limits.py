@@ -37,10 +37,12 @@ class Limits:
         self._server = None
         if settings.limits.url is not None:
             try:
+                from inferway.limits.remote import ValkeySpend  # noqa: PLC0415 - an extra
                 from inferway.limits.valkey import ValkeyCounter, ValkeyServer  # noqa: PLC0415 - an extra
             except ImportError:
                 raise OperatorError("limits.url needs the extra: pip install 'inferway[redis]'.") from None
             self._server = ValkeyServer(settings.limits.url.reveal())
+            self.spending = ValkeySpend(self._server, recorded, replicas=settings.limits.replicas)
             counter = ValkeyCounter(self._server, counter, replicas=settings.limits.replicas, lease_s=lease_s)
         self.admission = LimitedAdmission(counter, terms_of(settings.limits), spending=self.spending)
         self.keeper = SpendKeeper(self.spending, recorded, lease_s=lease_s)

@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from msgspec import Struct
-
 from inferway.errors import OperatorError, StoreUnavailable
-from inferway.limits.spending import Reservation, require_room
+from inferway.limits.spending import Held, Reservation, require_room
 from inferway.locks import FileLock
 from inferway.types import SpendCap
 
@@ -35,13 +33,6 @@ _HOLD = struct.Struct("<qqqq")
 _CAPS = 3
 _NAMES_AT = _RECORD_BYTES + _HOLD.size
 _HOLD_BYTES = _NAMES_AT + _CAPS * _NAME_BYTES
-
-
-class Held(Struct, frozen=True, kw_only=True):
-    """A reservation that was never settled: its process ended in the middle of the call."""
-
-    record_id: str
-    microusd: int
 
 
 class SpendBook:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from inferway.errors import StoreUnavailable
-from inferway.limits.book import Held, SpendBook
-from inferway.limits.spending import Recorded, Reservation, Spending, Spent, beginnings
+from inferway.limits.book import SpendBook
+from inferway.limits.spending import Held, Recorded, Reservation, Spending, Spent, beginnings
 from inferway.types import SpendCap
 
 _log = logging.getLogger("inferway.limits")
@@ -62,9 +62,9 @@ class LocalSpend:
         """Reservations that nobody settled."""
         return self._book.left_over(age_s)
 
-    async def clear(self, record_id: str, microusd: int | None) -> None:
+    async def clear(self, held: Held, microusd: int | None) -> None:
         """Settles a reservation that was left over."""
-        self._book.settle(record_id, microusd)
+        self._book.settle(held.record_id, microusd)
 
     async def _meet(self, cap: SpendCap) -> None:
         """The first comparison of a cap. Without the ledger, what this machine counted before is enough; nothing is not."""
@@ -86,7 +86,7 @@ class Kept(Spending, Protocol):
 
     async def left_over(self, age_s: float) -> list[Held]: ...
 
-    async def clear(self, record_id: str, microusd: int | None) -> None: ...
+    async def clear(self, held: Held, microusd: int | None) -> None: ...
 
 
 class SpendKeeper:
@@ -115,7 +115,7 @@ class SpendKeeper:
         for held in await self._spend.left_over(self._lease_s):
             is_there, microusd = await self._recorded.cost_of(held.record_id)
             if is_there:
-                await self._spend.clear(held.record_id, microusd)
+                await self._spend.clear(held, microusd)
         for cap in tuple(self._spend.checked):
             await self._spend.compare(cap)
 

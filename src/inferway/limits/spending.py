@@ -22,6 +22,14 @@ class Reservation(Struct, frozen=True, kw_only=True):
     is_leased: bool = False
 
 
+class Held(Struct, frozen=True, kw_only=True):
+    """A reservation that was never settled: its process ended in the middle of the call."""
+
+    record_id: str
+    microusd: int
+    organization_id: str = ""
+
+
 class Spent(Struct, frozen=True, kw_only=True):
     """What a cap's owner has spent, in micro-dollars, with what is reserved for calls under way."""
 

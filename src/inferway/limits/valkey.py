@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from inferway.errors import OperatorError
 from inferway.limits.admission import Counter, Visit
 from inferway.limits.bucket import Bucket
-from inferway.limits.scripts import ENTER, ROOM, TOKENS
+from inferway.limits.scripts import ENTER, ROOM, SCRIPTS, TOKENS
 from inferway.limits.share import Breaker, shared_rules
 from inferway.limits.table import Refused, Room, at_once_refused, refused_by, room_of
 from inferway.limits.terms import Rules
@@ -43,7 +43,7 @@ class ValkeyServer:
             raise OperatorError(
                 "limits.url: expected redis://host:port/0, rediss://… or unix://…; see the settings."
             ) from None
-        self._scripts = {name: self._client.register_script(name) for name in (ENTER, ROOM, TOKENS)}
+        self._scripts = {name: self._client.register_script(name) for name in SCRIPTS}
         self._timeout_s = timeout_s
         self._breaker = Breaker(clock)
 
