@@ -26,6 +26,7 @@ from inferway.http.wire import Receive, Scope, Send
 from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
 from inferway.observe.vitals import Sources
+from inferway.pipeline.flights import Flights
 from inferway.pipeline.life import Bounds, Parts, Pipeline
 from inferway.pipeline.once import Once
 from inferway.pipeline.units import Units
@@ -166,9 +167,11 @@ class Inferway:
 
     def _pipeline(self, journal: Journal) -> Pipeline:
         calls = self.settings.calls
+        units = Units(make_attempts(calls, self.lines), calls.prompt_concurrency)
         parts = Parts(
             registry=self.registry,
-            units=Units(make_attempts(calls, self.lines), calls.prompt_concurrency),
+            units=units,
+            flights=Flights(units) if calls.coalesce else None,
             media=self.media,
             admission=self.limits.admission,
             ledger=journal,

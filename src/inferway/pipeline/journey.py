@@ -29,14 +29,15 @@ class Journey:
     """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order.
 
     `failed` counts units (prompts) that failed for good. `is_cost_known` is false once an attempt ended in a way that may have been
-    billed without telling us what it used.
+    billed without telling us what it used. `shared` is what gave the answer when another request paid for it.
     """
 
-    __slots__ = ("adaptations", "attempts", "failed", "is_cost_known", "spent", "warnings")
+    __slots__ = ("adaptations", "attempts", "failed", "is_cost_known", "shared", "spent", "warnings")
 
     def __init__(self) -> None:
         self.attempts: list[AttemptRecord] = []
         self.spent: list[Spent] = []
+        self.shared: Spent | None = None
         self.failed = 0
         self.is_cost_known = True
         self.adaptations: dict[Adaptation, None] = {}

@@ -14,6 +14,7 @@ from inferway.pipeline.answer import Answer, Completions, data_of, error_body, f
 from inferway.pipeline.attempts import Emit, Outcome, prepare
 from inferway.pipeline.bound import Reserver
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
+from inferway.pipeline.flights import Flights
 from inferway.pipeline.journey import Journey
 from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
@@ -32,13 +33,25 @@ from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
-from inferway.types import Call, ChatEvent, ChatResult, Completion, Deadline, Media, Operation, Standing
+from inferway.types import (
+    Call,
+    ChatEvent,
+    ChatResult,
+    Completion,
+    Deadline,
+    EmbeddingCall,
+    Media,
+    Operation,
+    Standing,
+)
 from inferway.usage.records import Intent, RecordStatus, UsageRecord, new_record_id
 
 Settled = Outcome | GatewayError
 
 STOPPING = "stopping"
 """The message of a cancellation that ends a call because the server stops. One without any message means that the caller left."""
+COALESCED = "coalesced"
+"""The kind of an answer that another request in flight paid for."""
 _COMPLETING = (Operation.CHAT, Operation.VISION)
 
 
@@ -78,6 +91,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     pricer: Pricer
     lender: Lender | None = None
+    flights: Flights | None = None
     observer: Observer | None = None
 
 
@@ -87,6 +101,7 @@ class Pipeline:
     def __init__(self, parts: Parts, bounds: Bounds) -> None:
         self._routes = Routes(parts.registry)
         self._units = parts.units
+        self._flights = parts.flights
         self._media = parts.media
         self._admission = parts.admission
         self._ledger = parts.ledger
@@ -222,9 +237,14 @@ class Pipeline:
 
         emit = None if sink is None else _emitter(sink, index, ride.context.timing)
         try:
-            outcome = await self._units.run(
-                call, ride.plan.routes, ride.context, ride.journey, emit, ride.checker
-            )
+            if self._flights is not None and isinstance(call, EmbeddingCall):
+                outcome = await self._flights.run(
+                    ride.caller.namespace_id, call, ride.plan.routes, ride.context, ride.journey
+                )
+            else:
+                outcome = await self._units.run(
+                    call, ride.plan.routes, ride.context, ride.journey, emit, ride.checker
+                )
         except GatewayError as refusal:
             error = naming_who_can(refusal, call, ride.plan, self._routes)
             ride.journey.failed += 1
@@ -246,18 +266,20 @@ class Pipeline:
             data = data_of(first.result, singular=ride.request.inputs.singular)
         warnings = (*ride.plan.warnings, *ride.journey.warnings, *_detours(ride.plan, outcomes))
         version = first.result.model
+        shared = ride.journey.shared is not None
+        cache = {"kind": "semantic", "status": "off"} if ride.request.enable_semantic_cache else None
         return Answer(
             data=data,
             provider=target.provider,
             model=target.model,
-            tokens_used=account.tokens_used,
+            tokens_used=first.result.usage.tokens_used() if shared else account.tokens_used,
             latency_ms=round(ride.context.timing.elapsed_ms(), 3),
-            cached=False,
+            cached=shared,
             request_id=ride.context.request_id,
             cost_usd=account.usd,
             adaptations=tuple(ride.journey.adaptations),
             warnings=warnings,
-            cache={"kind": "semantic", "status": "off"} if ride.request.enable_semantic_cache else None,
+            cache={"kind": COALESCED, "status": "hit"} if shared else cache,
             model_version=version if version != target.model else None,
         )
 
@@ -296,7 +318,8 @@ class Pipeline:
     def _record(self, ride: Ride, account: Account, error: BaseException | None) -> UsageRecord:
         timing = ride.context.timing
         first = ride.plan.routes[0].target
-        answered = ride.journey.spent[-1] if ride.journey.spent else None
+        answered = ride.journey.spent[-1] if ride.journey.spent else ride.journey.shared
+        shared = ride.journey.shared is not None
         status, kind, code = _status(ride.journey.failed, error)
         return UsageRecord(
             record_id=ride.record_id,
@@ -321,6 +344,8 @@ class Pipeline:
             first_event_ms=timing.first_event_ms,
             retries=retries_of(ride.journey),
             model_version=answered.model_version if answered else None,
+            cached=shared,
+            cache_kind=COALESCED if shared else None,
         )
 
 

@@ -169,6 +169,9 @@ class CallSettings(Struct, frozen=True, kw_only=True):
     hedge_share: Annotated[
         float, Meta(gt=0, le=0.5, description="Most of such calls that may get a second one.")
     ] = 0.05
+    coalesce: Annotated[
+        bool, Meta(description="Let the same embedding calls in flight share one call of the provider.")
+    ] = True
     prompt_concurrency: Annotated[
         int, Meta(ge=1, le=256, description="Prompts of one call that run side by side.")
     ] = 8

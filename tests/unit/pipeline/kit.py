@@ -11,6 +11,7 @@ from inferway.errors import GatewayError
 from inferway.limits.admission import OpenAdmission
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.attempts import Attempts, RetryPolicy
+from inferway.pipeline.flights import Flights
 from inferway.pipeline.life import Bounds, Parts, Pipeline
 from inferway.pipeline.ports import Observer
 from inferway.pipeline.request import read_request
@@ -179,9 +180,11 @@ class Kit:
         self.lines = Lines(Circuits.in_memory(clock_us=lambda: round(self.now_s * 1e6)))
         attempts = Attempts(policy or RetryPolicy(), self.lines, sleep=self._sleep, uniform=max)
         chosen = bounds or Bounds()
+        units = Units(attempts, chosen.prompt_concurrency)
         parts = Parts(
             registry=Registry(rows),
-            units=Units(attempts, chosen.prompt_concurrency),
+            units=units,
+            flights=Flights(units),
             media=NoMedia(),
             admission=OpenAdmission(),
             ledger=self.ledger,
@@ -195,12 +198,13 @@ class Kit:
         await asyncio.sleep(0)
 
     async def infer(self, sink: Any = None, **body: Any) -> Answer:
-        """Send a body, by default a prompt to provider `a`."""
+        """Send a body, by default a prompt to provider `a`; a field `caller` is who sends it."""
+        caller = body.pop("caller", CALLER)
         fields = {"provider": "a", "model": "m", "inputs": {"prompts": ["hi"]}} | body
         return await self.pipeline.infer(
             read_request(msgspec.json.encode(fields)),
-            CALLER,
-            ticket=await self.pipeline.admit(CALLER),
+            caller,
+            ticket=await self.pipeline.admit(caller),
             request_id="req_1",
             timing=Timing(),
             sink=sink,
