@@ -30,6 +30,7 @@ from inferway.pipeline.ports import (
     Ticket,
 )
 from inferway.pipeline.request import InferenceRequest
+from inferway.pipeline.sound import require_length
 from inferway.pipeline.structured import Checker
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
@@ -210,6 +211,8 @@ class Pipeline:
             self._media.check_url(item.url or "")
         wanted = [item for item in given if item not in passed_on and item not in away]
         loaded = await self._media.load_all(wanted, deadline_s=ride.context.deadline.remaining_s())
+        if ride.plan.operation is Operation.TRANSCRIPTION:
+            require_length(loaded, ride.plan.routes)
         return {item: unfetched(item) for item in away} | dict(zip(wanted, loaded, strict=True))
 
     async def _run(self, ride: Ride) -> tuple[list[Settled], BaseException | None]:
