@@ -24,9 +24,11 @@ from bench.subjects import (
     LOAD_CORE,
     Subject,
     ask_once,
+    observed_by,
     start_gateway,
     start_litellm,
     start_nginx,
+    start_sink,
     start_upstream,
 )
 
@@ -68,6 +70,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rate", type=float, default=50.0, help="calls a second of the latency part")
     parser.add_argument("--tls", action="store_true", help="also a gateway whose upstream speaks TLS")
+    parser.add_argument(
+        "--observe",
+        action="store_true",
+        help="also a gateway without metrics, and one with call lines and traces on top",
+    )
     parser.add_argument("--litellm", type=Path, default=Path(".venv-peers/bin/litellm"))
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     asked = parser.parse_args()
@@ -93,7 +100,13 @@ def _subjects(
         upstream = found[0].port
         found += [s for s in (start_nginx(upstream, openai, place / "nginx"),) if s]
         found.append(start_gateway(upstream, own, place / "inferway"))
-        secure = None
+        secure = sink = None
+        if asked.observe:
+            sink = start_sink()
+            found += [
+                start_gateway(upstream, own, place / name, observed=variables)
+                for name, variables in observed_by(sink.port).items()
+            ]
         if asked.tls:
             ca, cert, key = throwaway_certificate(place)
             secure = start_upstream(openai, (cert, key))
@@ -105,8 +118,8 @@ def _subjects(
         try:
             yield found
         finally:
-            if secure is not None:
-                secure.stop()
+            for beside in (each for each in (secure, sink) if each is not None):
+                beside.stop()
     finally:
         for subject in reversed(found):
             subject.stop()

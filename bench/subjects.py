@@ -113,9 +113,16 @@ def start_nginx(upstream: int, bodies: Mapping[str, bytes], folder: Path) -> Sub
 
 
 def start_gateway(
-    upstream: int, bodies: Mapping[str, bytes], folder: Path, ca_file: Path | None = None
+    upstream: int,
+    bodies: Mapping[str, bytes],
+    folder: Path,
+    ca_file: Path | None = None,
+    observed: Mapping[str, str] | None = None,
 ) -> Subject:
-    """`inferway serve` with a fresh data folder: authentication and the journal on, as they always are."""
+    """`inferway serve` with a fresh data folder: authentication and the journal on, as they always are.
+
+    `observed` are variables that say who observes the calls; the folder's name is the subject's then.
+    """
     folder.mkdir()
     port = free_port()
     scheme = "http" if ca_file is None else "https"
@@ -132,6 +139,7 @@ def start_gateway(
     }
     if ca_file is not None:
         env["SSL_CERT_FILE"] = str(ca_file)
+    env |= observed or {}
     command = [sys.executable, "-m", "inferway", "serve", "--port", str(port), "--data-dir", str(folder)]
     process = spawn([*command, "--json"], core=GATEWAY_CORE, env=env, log=folder / "serve.log")
     ready_s = wait_for_port(port, process)
@@ -141,8 +149,26 @@ def start_gateway(
         "authorization": f"Bearer {credentials['inference_key']}",
         "x-namespace": credentials["namespace"],
     }
-    name = "inferway" if ca_file is None else "inferway-tls"
+    name = folder.name
     return Subject(name, port, process, "/v1/inference", headers, bodies, ready_s)
+
+
+def observed_by(sink: int) -> dict[str, dict[str, str]]:
+    """Gateways that are observed less and more than by default, by their names."""
+    return {
+        "inferway-unobserved": {"INFERWAY_METRICS__ENABLED": "false"},
+        "inferway-traced": {
+            "INFERWAY_LOG__CALLS": "true",
+            "INFERWAY_OTEL__ENDPOINT": f"http://127.0.0.1:{sink}",
+        },
+    }
+
+
+def start_sink() -> Subject:
+    """An OpenTelemetry collector that takes everything, on the core of the load."""
+    port = free_port()
+    process = spawn([sys.executable, "-m", "bench.observe", "--sink", str(port)], core=LOAD_CORE)
+    return Subject("sink", port, process, "/v1/traces", {}, {}, wait_for_port(port, process))
 
 
 def start_litellm(upstream: int, bodies: Mapping[str, bytes], folder: Path, program: Path) -> Subject | None:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from inferway.errors import BadRequest, GatewayError, NotFound, Unavailable
 from inferway.http.exchange import AsgiExchange, Exchange
 from inferway.http.inference import internal_error, respond_error
-from inferway.http.render import encode, envelope, error_headers, json_headers
+from inferway.http.render import encode, envelope, error_headers, json_headers, server_timing
 from inferway.http.wire import Receive, Scope, Send, choose_request_id, request_id_of
 from inferway.providers.base import Timing
 
@@ -83,10 +83,14 @@ class Front:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
+        timing = Timing()
 
         async def watched(message: Any) -> None:
             nonlocal started
-            started = True
+            if not started:
+                started = True
+                headers = [each for each in message["headers"] if each[0] != b"server-timing"]
+                message = {**message, "headers": [*headers, server_timing(timing)]}
             await send(message)
 
         try:

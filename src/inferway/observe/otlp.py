@@ -130,8 +130,8 @@ class OtlpExporter:
             )
             if call.status >= 500:
                 server.set_status(Status(StatusCode.ERROR))
-            parent = api.set_span_in_context(server, parent)
-            self._tell_attempts(call, parent)
+            if server.is_recording():
+                self._tell_attempts(call, api.set_span_in_context(server, parent))
             server.end(end_time=call.ended_ns)
         else:
             self._tell_attempts(call, parent)
