@@ -44,6 +44,7 @@ def test_help_names_every_verb_and_is_quick(tmp_path: Path) -> None:
         "organization",
         "secrets",
         "db",
+        "usage",
         "models",
         "top",
         "doctor",

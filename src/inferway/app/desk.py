@@ -21,7 +21,9 @@ from inferway.providers.local.shelf import Busy, FileReport, Shelf
 from inferway.settings import Settings
 from inferway.store.directory import SqlDirectory
 from inferway.store.kept import SqlKeptAnswers
+from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
+from inferway.usage.ledger import Ledger
 
 DATABASE_FILE = FILE_NAME
 """The store's file in the data folder."""
@@ -35,11 +37,15 @@ _ENGINE_PACKAGES = {
 
 
 class Office:
-    """The store's books: who is there, what an administrator changes, and the answers kept. `organization_id` is the founding one's."""
+    """The store's books: who is there, what an administrator changes, the answers kept, and what was used.
 
-    def __init__(self, directory: Directory, kept: KeptAnswers, organization_id: str) -> None:
+    `organization_id` is the founding organization's.
+    """
+
+    def __init__(self, directory: Directory, kept: KeptAnswers, ledger: Ledger, organization_id: str) -> None:
         self.directory = directory
         self.kept = kept
+        self.ledger = ledger
         self.organization_id = organization_id
         self.administration = Administration(directory)
 
@@ -55,7 +61,9 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
         directory = SqlDirectory(database)
         await found_or_recall(directory, settings.data_dir)
         organizations = await directory.list_organizations()
-        yield Office(directory, SqlKeptAnswers(database), organizations[0].organization_id)
+        yield Office(
+            directory, SqlKeptAnswers(database), SqlLedger(database), organizations[0].organization_id
+        )
     finally:
         database.close()
 

@@ -14,6 +14,7 @@ from inferway.app.admin import AdminOffice, Probes
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
 from inferway.app.once import make_once
+from inferway.app.pricing import make_prices
 from inferway.app.resilience import breakers, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
 from inferway.app.watching import Watching
@@ -41,7 +42,6 @@ from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
-from inferway.usage.prices import OwnPrice, Prices
 
 _MIB = 1024 * 1024
 
@@ -175,7 +175,7 @@ class Inferway:
             media=self.media,
             admission=self.limits.admission,
             ledger=journal,
-            pricer=_prices(self.settings),
+            pricer=make_prices(self.settings),
             lender=self.office.vault,
             observer=self.watching.observer,
         )
@@ -193,15 +193,6 @@ def _gate(settings: Settings, directory: SqlDirectory) -> Gate:
     access = settings.access
     return Gate(
         directory, cached_keys=access.cached_keys, refresh_s=access.refresh_s, grace_s=access.outage_grace_s
-    )
-
-
-def _prices(settings: Settings) -> Prices:
-    return Prices(
-        {
-            name: OwnPrice(**{field: getattr(price, field) for field in OwnPrice.__struct_fields__})
-            for name, price in settings.prices.items()
-        }
     )
 
 

@@ -15,6 +15,7 @@ VERBS = {
     "organization": ("inferway.cli.organizations:organization", "Create and list organizations."),
     "secrets": ("inferway.cli.secrets:secrets", "Rotate the key that secrets are encrypted under."),
     "db": ("inferway.cli.db:db", "Bring the database's tables up to date, or say how they stand."),
+    "usage": ("inferway.cli.usage:usage", "Show, export, reconcile and reprice what was used."),
     "models": ("inferway.cli.models:models", "List, pull, verify and remove local models."),
     "top": ("inferway.cli.top:top", "Watch calls, latencies, errors and spend of a running server."),
     "doctor": ("inferway.cli.doctor:doctor", "Check this installation and say what to do."),
