@@ -299,3 +299,19 @@ def test_a_call_whose_key_is_wrong_is_refused_before_its_body_comes(impatient: S
         connection.sendall(POST + b"Authorization: Bearer sk_x\r\nContent-Length: 1000\r\n\r\n{")
         head = connection.recv(65536)
     assert head.startswith(b"HTTP/1.1 401 ")
+
+
+def test_answers_that_leave_with_others_keep_their_order(impatient: Served) -> None:
+    """While other calls are under way an answer waits for those that end with it: nothing written later may overtake it."""
+    slow = json.dumps(fake_call("fake-chat?latency_ms=1500")).encode()
+    quick = json.dumps(fake_call()).encode()
+    call = impatient.head(f"Content-Length: {len(quick)}") + quick
+    with impatient.connect() as other, impatient.connect() as connection, impatient.connect() as last:
+        other.sendall(impatient.head(f"Content-Length: {len(slow)}") + slow)
+        connection.sendall((call + GET + b"\r\n") * 10 + call + b"nonsense\r\n\r\n")
+        statuses = [status for status, _, _ in answers_in(read_all(connection))]
+        last.sendall(call.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        [(status, _, _)] = list(answers_in(read_all(last)))
+        assert other.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert statuses == [200] * 21
+    assert status == 200

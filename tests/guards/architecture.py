@@ -13,12 +13,13 @@ from pathlib import Path
 PACKAGE = "inferway"
 MAX_LINES = 600
 
-BASE = frozenset({"types", "errors", "locks"})
+BASE = frozenset({"types", "errors", "locks", "outbox"})
 FEATURES = frozenset({"access", "limits", "media", "cache", "usage", "resilience"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "types": BASE,
     "errors": BASE,
     "locks": BASE,
+    "outbox": BASE,
     "settings": BASE,
     **dict.fromkeys(FEATURES, BASE),
     # What operators see is made of the records that the ledger holds, so that both say the same.

@@ -36,5 +36,7 @@ class Wire:
                 await transport.aclose()
 
 
-async def send(transport: HttpTransport, url: str, timeout_s: float = 10.0) -> WireResponse:
-    return await transport.send(url, REQUEST, (("authorization", "Bearer sk-x"),), Deadline.after(timeout_s))
+async def send(
+    transport: HttpTransport, url: str, timeout_s: float = 10.0, request: WireRequest = REQUEST
+) -> WireResponse:
+    return await transport.send(url, request, (("authorization", "Bearer sk-x"),), Deadline.after(timeout_s))

@@ -27,6 +27,10 @@ class Connection(Protocol):
 
     def on_response_complete(self) -> None: ...
 
+    def send_whole(self, data: bytes) -> None: ...
+
+    def flush(self) -> None: ...
+
 
 class DirectCycle(RequestResponseCycle):
     """One request with its answer. It is a uvicorn cycle too, which sends answers in pieces and receives bodies in pieces.
@@ -128,9 +132,10 @@ class DirectCycle(RequestResponseCycle):
         if head.count(b"\n") != len(lines) + 1:
             raise RuntimeError("a header holds a line break")
         self.response_started = self.response_complete = True
-        self.transport.write(head + b"\r\n" + body)
+        self.connection.send_whole(head + b"\r\n" + body)
         self.tell()
         if not self.keep_alive:
+            self.connection.flush()
             self.transport.close()
         self.on_response()
 

@@ -13,10 +13,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from inferway.http.direct import DirectCycle, Serve
+from inferway.outbox import Outbox
 
 _log = logging.getLogger("inferway.http")
 
 _MALFORMED = "the request is not HTTP/1.1 that can be read"
+
+_HELD_BACK_MAX = 64 * 1024
 
 # What is being received. Plain numbers: they are compared several times in each request.
 _HEAD, _BODY, _NOTHING = 0, 1, 2
@@ -37,6 +40,7 @@ class ServingConfig(uvicorn.Config):
     bounds = Bounds()
     direct_path = b""
     direct: Serve | None = None
+    outbox: Outbox | None = None
 
 
 class HeadTooLarge(Exception):
@@ -68,6 +72,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self.unheard_bytes = 0
         self.chunk_bytes = 0
         self.complaint = _MALFORMED
+        if config.outbox is None:
+            config.outbox = Outbox(self.loop)
+        self.outbox = config.outbox
+        self.unsent = b""
+
+    def send_whole(self, data: bytes) -> None:
+        """Sends an answer, together with those of other calls that end now."""
+        if len(self.tasks) > 1 and len(data) < _HELD_BACK_MAX and not self.unsent:
+            self.unsent = data
+            self.outbox.put(self)
+            return
+        self.flush()
+        self.transport.write(data)
+
+    def flush(self) -> None:
+        """Sends what is held back. Comes before anything else that is written, and before the connection is closed."""
+        data, self.unsent = self.unsent, b""
+        if data and not self.transport.is_closing():
+            self.transport.write(data)
 
     def look(self, now: float) -> None:
         """Closes the connection when its peer sends or reads too slowly."""
@@ -91,12 +114,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def is_between(self) -> bool:
         """Whether no request is being received or answered."""
+        if self.unsent:
+            return False
         if self.stage == _HEAD:
             return self.unheard_bytes == 0 and self.cycle is None
         return self.stage == _NOTHING and not self.is_busy()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came. Those that add up to nothing (an endless head, endless trailers) are refused as soon as they are too many."""
+        if self.unsent:
+            self.flush()
         self.chunk_bytes = len(data)
         self.unheard_bytes += self.chunk_bytes
         super().data_received(data)
@@ -167,8 +194,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.since = self.loop.time()
         self.flow.resume_reading()
         if self.pipeline:
+            self.flush()
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+
+    def shutdown(self) -> None:
+        """The server stops: what is answered is sent, what is being answered may end."""
+        self.flush()
+        super().shutdown()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly for what it asked for."""

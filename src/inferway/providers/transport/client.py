@@ -119,7 +119,7 @@ class _Exchange:
             self._connection = connection
             was_used = connection.used
             self._answer = answer = connection.start(
-                head, request.body, max_bytes=max_bytes, streaming=streaming
+                head, request.body, max_bytes=max_bytes, streaming=streaming, outbox=self._pool.outbox()
             )
             self._pool.guard(connection, self._deadline)
             await answer.future

@@ -9,6 +9,7 @@ from typing import Any
 import httptools
 
 from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderTls
+from inferway.outbox import Outbox
 from inferway.providers.transport.limits import Limits
 
 _LARGE_BODY = 64 * 1024
@@ -95,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self._interim = False
         self._paused = False
         self._spoilt = False
+        self._unsent: tuple[bytes, bytes] | None = None
         self._scratch = scratch
         self._large: BytesIO | None = None
         self._large_rest: memoryview | None = None
@@ -102,12 +104,24 @@ class Connection(asyncio.BufferedProtocol):
     async def ready(self) -> None:
         """Wait until requests may be written; raises OSError."""
 
-    def start(self, head: bytes, body: bytes, *, max_bytes: int, streaming: bool) -> Answer:
-        """Write a request and give the answer that will fill as it arrives."""
+    def start(
+        self, head: bytes, body: bytes, *, max_bytes: int, streaming: bool, outbox: Outbox | None = None
+    ) -> Answer:
+        """Write a request, with others when there is an outbox, and give the answer that will fill as it arrives."""
         self.used = True
         self._answer = answer = Answer(self._loop, max_bytes=max_bytes, streaming=streaming)
-        self._write(head, body)
+        if outbox is None or len(body) >= _LARGE_BODY:
+            self._write(head, body)
+        else:
+            self._unsent = (head, body)
+            outbox.put(self)
         return answer
+
+    def flush(self) -> None:
+        """Write the request that was held back, unless the connection has ended meanwhile."""
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None and not self.closed:
+            self._write(*unsent)
 
     def _write(self, head: bytes, body: bytes) -> None:
         if len(body) < _LARGE_BODY:
@@ -131,6 +145,8 @@ class Connection(asyncio.BufferedProtocol):
         """Whether another request may follow: the answer is complete and so is what we sent, and both sides keep the connection."""
         answer = self._answer
         if answer is None or not answer.complete or not answer.keep_alive or self._spoilt or self.closed:
+            return False
+        if self._unsent is not None:
             return False
         return self._transport.get_write_buffer_size() == 0 and not self._transport.is_closing()
 
@@ -180,6 +196,12 @@ class Connection(asyncio.BufferedProtocol):
         if answer is None or answer.ended:
             # A server that speaks out of turn (often 408 before it closes) is not to be trusted with the next request.
             self._spoilt = True
+            self.abort()
+            return
+        if self._unsent is not None:
+            # No answer to what has not been asked; nothing was sent, so another connection can take it.
+            self._spoilt = True
+            answer.fail(ConnectionDropped())
             self.abort()
             return
         answer.received += len(data)

@@ -7,6 +7,7 @@ from collections import deque
 from time import monotonic
 
 from inferway.errors import ProviderTimeout, ProviderTls, ProviderUnreachable
+from inferway.outbox import Outbox
 from inferway.providers.transport.connection import Connection
 from inferway.providers.transport.limits import Limits
 from inferway.providers.transport.message import Origin
@@ -35,6 +36,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._idle_count = 0
         self._in_use: set[Connection] = set()
+        self._outbox = Outbox(loop)
         self._sweeper: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
@@ -69,6 +71,10 @@ class Pool:
                 turn.set_result(None)
                 return
         self._free_slots += 1
+
+    def outbox(self) -> Outbox | None:
+        """Where a request may wait for those beside it; None when there is no other."""
+        return self._outbox if len(self._in_use) > 1 else None
 
     def guard(self, connection: Connection, deadline: Deadline) -> None:
         """Have a connection expire at a deadline, unless it is given back before.
