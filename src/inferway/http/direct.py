@@ -49,7 +49,7 @@ class DirectCycle(RequestResponseCycle):
     has_left = False
     persists = False
     task: asyncio.Task[None] | None = None
-    _arrived: asyncio.Event | None = None
+    arrived: asyncio.Event | None = None
     _is_taken = False
 
     def __init__(self, connection: Connection, headers: Sequence[Header], *, keep_alive: bool) -> None:
@@ -83,11 +83,11 @@ class DirectCycle(RequestResponseCycle):
     @property
     def message_event(self) -> asyncio.Event:  # type: ignore[override]
         """Made when first somebody waits or tells: most bodies arrive with their head."""
-        if self._arrived is None:
-            self._arrived = asyncio.Event()
+        if self.arrived is None:
+            self.arrived = asyncio.Event()
             if (self.body or not self.more_body) and not self._is_taken:
-                self._arrived.set()
-        return self._arrived
+                self.arrived.set()
+        return self.arrived
 
     def start(self, loop: asyncio.AbstractEventLoop, serve: Serve) -> None:
         """Begins the work."""
@@ -104,12 +104,12 @@ class DirectCycle(RequestResponseCycle):
 
     def tell(self) -> None:
         """More has arrived: whoever waits for it is woken."""
-        if self._arrived is not None:
-            self._arrived.set()
+        if self.arrived is not None:
+            self.arrived.set()
 
     async def read_body(self, max_bytes: int) -> bytes:
         """See `Exchange`."""
-        if self.more_body or self._arrived is not None or self.disconnected:
+        if self.more_body or self.arrived is not None or self.disconnected:
             refuse_announced(self.headers.get(b"content-length"), max_bytes)
             return await receive_body(self.receive, max_bytes)  # type: ignore[arg-type]
         self._is_taken = True
@@ -125,7 +125,8 @@ class DirectCycle(RequestResponseCycle):
             await self.flow.drain()
         if self.disconnected:
             return
-        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
+        always = self.connection.server_state.default_headers
+        lines = [b"%b: %b\r\n" % header for header in (*always, *headers)]
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         head = STATUS_LINE[status] + b"".join(lines)
@@ -133,7 +134,8 @@ class DirectCycle(RequestResponseCycle):
             raise RuntimeError("a header holds a line break")
         self.response_started = self.response_complete = True
         self.connection.send_whole(head + b"\r\n" + body)
-        self.tell()
+        if self.arrived is not None:
+            self.arrived.set()
         if not self.keep_alive:
             self.connection.flush()
             self.transport.close()

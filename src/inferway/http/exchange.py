@@ -11,8 +11,8 @@ from inferway.http.wire import Receive, Scope, Send, read_body
 class Exchange(Protocol):
     """A request and its answer.
 
-    `headers` are the first of each name, in lower case; `hosts` says how many Host headers there were. `send` takes ASGI messages, for
-    answers that come in pieces.
+    `headers` are the first of each name, in lower case, without blanks around them; `hosts` says how many Host headers there were. `send`
+    takes ASGI messages, for answers that come in pieces.
     """
 
     hosts: int
@@ -110,8 +110,8 @@ class AsgiExchange:
 
 
 def first_headers(headers: Sequence[Header]) -> dict[bytes, bytes]:
-    """The first header of each name."""
-    return dict(reversed(headers))
+    """The first header of each name, without the blanks around it."""
+    return {name: value.strip(b" \t") for name, value in reversed(headers)}
 
 
 def count_hosts(headers: Sequence[Header]) -> int:

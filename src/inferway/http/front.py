@@ -64,7 +64,9 @@ class Front:
 
     def infer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """Answers an inference request."""
-        refusal: GatewayError | None = self._refuse_host(exchange)
+        refusal: GatewayError | None = None
+        if self._allowed_hosts or exchange.hosts != 1 or not exchange.headers[b"host"]:
+            refusal = self._refuse_host(exchange)
         if refusal is None and self._inference is not None:
             return self._inference.answer(exchange)
         request_id = choose_request_id(exchange.headers.get(b"x-request-id"))

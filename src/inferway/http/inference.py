@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from inferway.access.gate import require_permission
 from inferway.access.records import Caller, Permission
@@ -74,10 +76,10 @@ class InferenceEndpoint:
         ticket: Ticket | None = None
         try:
             caller = await self._gate.authenticate(
-                _find(headers, b"authorization"), _find(headers, b"x-namespace"), _find(headers, b"origin")
+                headers.get(b"authorization"), headers.get(b"x-namespace"), headers.get(b"origin")
             )
             require_permission(caller, Permission.WRITE)
-            require_json_type(_find(headers, b"content-type"), headers.get(b"content-encoding"))
+            require_json_type(headers.get(b"content-type"), headers.get(b"content-encoding"))
             key = headers.get(b"idempotency-key")
             if key is not None:
                 key = read_key(key)
@@ -226,8 +228,7 @@ class InferenceEndpoint:
             await stream.done_with(kept.body, kept.provider, kept.model)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """One request that was admitted, and the way back."""
 
     exchange: Exchange
@@ -236,12 +237,6 @@ class _Call:
     caller: Caller
     ticket: Ticket
     turn: Turn | None = None
-
-
-def _find(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:
-    """A header without the blanks around it, or None."""
-    value = headers.get(name)
-    return None if value is None else value.strip(b" \t")
 
 
 async def _end(task: asyncio.Task[None]) -> None:

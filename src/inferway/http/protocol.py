@@ -5,6 +5,7 @@ import logging
 import secrets
 from typing import Any, cast
 
+import httptools
 import msgspec
 import uvicorn
 from msgspec import Struct
@@ -126,7 +127,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flush()
         self.chunk_bytes = len(data)
         self.unheard_bytes += self.chunk_bytes
-        super().data_received(data)
+        # As uvicorn does, but for its timer of an idle connection, which is never armed here.
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
         if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != _NOTHING:
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
@@ -151,7 +159,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole: it is checked before anything is started for it."""
-        self._check_head()
+        bounds = self.bounds
+        if len(self.headers) > bounds.headers_max or self.unheard_bytes > bounds.head_max_bytes:
+            self._check_head()
         self.stage, self.since, self.unheard_bytes = _BODY, self.loop.time(), 0
         if self.url == self.direct_path and self.serve is not None and self._may_be_direct():
             cycle = DirectCycle(self, self.headers, keep_alive=self.parser.should_keep_alive())
@@ -172,7 +182,8 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle.body = body  # type: ignore[assignment]
         if len(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.tell()
+        if cycle.arrived is not None:
+            cycle.arrived.set()
 
     def on_message_complete(self) -> None:
         """The body is whole."""
@@ -182,7 +193,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
         else:
             cycle.more_body = False
-            cycle.tell()
+            if cycle.arrived is not None:
+                cycle.arrived.set()
 
     def on_response_complete(self) -> None:
         """An answer has left; what is pipelined behind it begins. The time for an idle connection begins too, which `look` keeps."""
@@ -228,7 +240,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _may_be_direct(self) -> bool:
         """Whether the request is of the kind that needs nothing of ASGI: a POST, alone, whose body needs no word of ours to come."""
-        if self.is_busy() or self.pipeline:
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self.pipeline or (cycle is not None and not cycle.response_complete):
             return False
         parser = self.parser
         return bool(

@@ -39,13 +39,16 @@ def json_headers(body: bytes, request_id: str, timing: Timing | None = None) -> 
     return headers
 
 
-def standing_headers(standing: Standing | None) -> Iterable[Header]:
+def standing_headers(standing: Standing | None) -> tuple[Header, ...]:
     """How the caller stands with its limit: how many calls, how many left now, all again when (unix time), in what window (seconds)."""
-    if standing is not None:
-        yield (b"x-ratelimit-limit", b"%d" % standing.limit)
-        yield (b"x-ratelimit-remaining", b"%d" % standing.remaining)
-        yield (b"x-ratelimit-reset", b"%d" % standing.reset_at)
-        yield (b"x-ratelimit-window", b"%d" % standing.window_s)
+    if standing is None:
+        return ()
+    return (
+        (b"x-ratelimit-limit", b"%d" % standing.limit),
+        (b"x-ratelimit-remaining", b"%d" % standing.remaining),
+        (b"x-ratelimit-reset", b"%d" % standing.reset_at),
+        (b"x-ratelimit-window", b"%d" % standing.window_s),
+    )
 
 
 def server_timing(timing: Timing) -> Header:

@@ -76,12 +76,10 @@ def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, te
     if request.provider is None:
         raise _no_plugin(request)
     inputs = request.inputs
-    for name, count, most in (
-        ("prompts", len(inputs.prompts), prompts_max),
-        ("texts", len(inputs.texts), texts_max),
-    ):
-        if count > most:
-            raise BadRequest(f"at most {most} {name} in one call; there are {count}", code=f"too_many_{name}")
+    if len(inputs.prompts) > prompts_max:
+        raise _too_many("prompts", len(inputs.prompts), prompts_max)
+    if len(inputs.texts) > texts_max:
+        raise _too_many("texts", len(inputs.texts), texts_max)
     if request.stream and inputs.operation not in (Operation.CHAT, Operation.VISION):
         raise BadRequest(f"{inputs.operation} cannot be streamed", code="stream_unsupported")
     if inputs.system is not None and request.parameters.system is not None:
@@ -90,6 +88,10 @@ def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, te
     first = routes.get(request.provider, request.model or "", inputs.operation)
     others = (routes.get(other.provider, other.model, inputs.operation) for other in request.fallbacks)
     return Plan(operation=inputs.operation, routes=(first, *others), warnings=_warnings(request))
+
+
+def _too_many(name: str, count: int, most: int) -> BadRequest:
+    return BadRequest(f"at most {most} {name} in one call; there are {count}", code=f"too_many_{name}")
 
 
 def _no_plugin(request: InferenceRequest) -> NotFound:
@@ -125,6 +127,8 @@ def _make_route(name: str, model: str, operation: Operation, registry: Registry)
 
 
 def _warnings(request: InferenceRequest) -> tuple[str, ...]:
+    if not request.inputs.ignored and not request.enable_semantic_cache:
+        return ()
     said = [f"inputs.{name} was ignored: nothing reads it" for name in request.inputs.ignored]
     if request.enable_semantic_cache:
         said.append("the semantic cache is off on this server: the call was not looked up or kept")
@@ -133,6 +137,8 @@ def _warnings(request: InferenceRequest) -> tuple[str, ...]:
 
 def media_of(request: InferenceRequest) -> tuple[Media, ...]:
     """All media of a request, each once."""
+    if not request.inputs.media and not request.inputs.messages:
+        return ()
     media = list(request.inputs.media)
     for message in request.inputs.messages:
         media.extend(part.media for part in message.content if isinstance(part, MediaPart))
@@ -151,7 +157,7 @@ def urls_passed_on(media: tuple[Media, ...], plan: Plan) -> frozenset[Media]:
 def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[Call, ...]:
     """One chat call for each prompt (one for `messages`), one embedding call for all items, one transcription call."""
     inputs, parameters = request.inputs, request.parameters
-    media = tuple(loaded.get(item, item) for item in inputs.media)
+    media = tuple([loaded.get(item, item) for item in inputs.media]) if inputs.media else ()
     if inputs.operation is Operation.TRANSCRIPTION:
         return (TranscriptionCall(audio=media[0], parameters=parameters),)
     if inputs.operation not in (Operation.CHAT, Operation.VISION):
@@ -173,6 +179,8 @@ def _system(text: str | None) -> tuple[Message, ...]:
 
 
 def _user(prompt: str, media: tuple[Media, ...]) -> Message:
+    if not media:
+        return Message(role="user", content=(TextPart(text=prompt),))
     parts = tuple(MediaPart(media=item) for item in media)
     return Message(role="user", content=(TextPart(text=prompt), *parts))
 

@@ -96,7 +96,9 @@ class WireCapability(Generic[CallT, ResultT]):
             response = await self._transport.send(self._url(request), request, headers, context.deadline)
         finally:
             timing.upstream_s += timing.clock() - started
-        response = _masked(response, self._secrets(headers))
+        body = mask_secrets(response.body, self._secrets(headers))
+        if body is not response.body:
+            response = replace(response, body=body)
         if response.status >= 300:
             raise self._error(response, prepared.target)
         return read_answer(self._translator, prepared, response)

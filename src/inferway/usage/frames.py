@@ -31,12 +31,14 @@ class Unreadable(Exception):
 
 def encode_intent(intent: Intent) -> bytes:
     """An intent as journal bytes."""
-    return _frame(_INTENT + msgspec.msgpack.encode(intent))
+    body = _INTENT + msgspec.msgpack.encode(intent)
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
 def encode_settled(record: UsageRecord) -> bytes:
     """A settled call as journal bytes."""
-    return _frame(_SETTLED + msgspec.msgpack.encode(record))
+    body = _SETTLED + msgspec.msgpack.encode(record)
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
 def decode(content: bytes, offset: int = 0) -> Iterator[tuple[Entry, int]]:
@@ -85,10 +87,6 @@ def _whole_entries(content: bytes) -> tuple[list[Entry], int, Torn | Unreadable 
     except (Torn, Unreadable) as trouble:
         return batch, used, trouble
     return batch, used, None
-
-
-def _frame(body: bytes) -> bytes:
-    return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
 def _body_at(content: bytes, offset: int) -> tuple[bytes, int]:

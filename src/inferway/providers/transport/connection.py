@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from io import BytesIO
+from math import inf
 from typing import Any
 
 import httptools
@@ -87,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         self.closed = False
         self.used = False
         self.idle_until = 0.0
-        self.due = 0.0
+        self.due = inf
         self._loop = loop
         self._limits = limits
         self._transport: Any = None
@@ -330,9 +331,11 @@ class Connection(asyncio.BufferedProtocol):
             self._interim = False
             return
         answer = self._answer
-        if answer is None or answer.ended:
+        if answer is None or answer.complete or answer.error is not None:
             return
-        answer.finish()
+        answer.complete = True
+        if not answer.future.done():
+            answer.future.set_result(None)
 
     def _check_framing(self, answer: Answer) -> None:
         """Refuse at once what cannot end well: a body that is announced too large, a transfer coding we did not ask for."""
