@@ -163,14 +163,14 @@ class Once:
 
     async def run(self) -> None:
         """Renews leases, saves what the store did not take and deletes what has expired; runs until it is cancelled."""
-        every_s = self._terms.lease_s / 3
-        swept_at = 0.0
+        clock = asyncio.get_running_loop().time
+        sweep_at = clock()
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(self._terms.lease_s / 3)
             with contextlib.suppress(StoreUnavailable):
                 await self.tend()
-                if time.monotonic() - swept_at >= _SWEEP_EVERY_S:
-                    swept_at = time.monotonic()
+                if clock() >= sweep_at:
+                    sweep_at = clock() + _SWEEP_EVERY_S
                     await self.sweep()
 
     async def tend(self) -> None:
