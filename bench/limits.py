@@ -8,9 +8,13 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
+from inferway.limits.book import SpendBook
 from inferway.limits.table import Held, Table
 from inferway.limits.terms import Terms, rules_of
+from inferway.types import SpendCap
+from inferway.usage.records import new_record_id
 
 _CALLS = 2_000
 _ROUNDS = 9
@@ -29,7 +33,27 @@ def main() -> None:
 
         _say("shared table, enter and leave", asyncio.run(_measure(count)))
         table.close()
+        _say("spend book, reserve and settle", asyncio.run(_measure(_spending(Path(folder)))))
         _say("owner process, ask and release", asyncio.run(_owner(Path(folder) / "owner")))
+
+
+def _spending(folder: Path) -> Callable[[], Awaitable[None]]:
+    """A reservation under three caps, and its settlement."""
+    book = SpendBook(folder)
+    kinds: tuple[Literal["key", "namespace", "organization"], ...] = ("key", "namespace", "organization")
+    caps = [
+        SpendCap(
+            resource=kind, id=f"{kind}_abcdefghijklmnopqrst", organization_id="org_a", monthly_microusd=10**12
+        )
+        for kind in kinds
+    ]
+
+    async def spend() -> None:
+        record_id = new_record_id()
+        book.reserve(caps, 1_000, record_id)
+        book.settle(record_id, 10)
+
+    return spend
 
 
 async def _owner(path: Path) -> tuple[float, float]:

@@ -1,8 +1,9 @@
-"""The key-encryption keys in a file that only its owner can read, or one key from the settings."""
+"""The key-encryption keys: in a file that only its owner can read, or from the settings."""
 
 import base64
 import binascii
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -143,6 +144,54 @@ class Keyring:
             yield
         finally:
             os.close(descriptor)
+
+
+class GivenKeys:
+    """Keys that the operator gives in the settings, as base64 of 32 bytes each, separated by commas.
+
+    The first seals. The others only open, and so do those of the file, until a rotation has put everything under the first. No key is
+    minted or written here. Raises `KeyringError`, which does not repeat what was given.
+    """
+
+    def __init__(self, given: str, file: Keyring) -> None:
+        self._file = file
+        self._keys = tuple(map(_given, given.split(",")))
+
+    def current(self) -> Kek:
+        """The key that seals."""
+        return self._keys[0]
+
+    def find(self, kek_id: str) -> Kek | None:
+        """A key by its id."""
+        found = next((kek for kek in self._keys if kek.kek_id == kek_id), None)
+        return found or self._file.find(kek_id)
+
+    def prepend(self) -> Kek:
+        """The key that everything is to be put under: the first one given."""
+        return self._keys[0]
+
+    def keep_only(self, kek: Kek) -> None:
+        """Which keys are given is the operator's to say."""
+
+
+def open_ring(file: Path, given: str | None) -> Keyring | GivenKeys:
+    """The keys of the settings if there are any, else those of a file; raises `KeyringError`."""
+    ring = Keyring(file)
+    return ring if given is None else GivenKeys(given, ring)
+
+
+def _given(text: str) -> Kek:
+    try:
+        secret = base64.b64decode(text.strip(), validate=True)
+    except (ValueError, binascii.Error):
+        secret = b""
+    if len(secret) != _KEY_BYTES:
+        raise KeyringError(
+            "access.secrets_key: expected base64 of 32 bytes, or several with commas between them; "
+            "`openssl rand -base64 32` makes one."
+        )
+    # Named by what it is, so that every machine that is given it knows it by the same name.
+    return Kek(kek_id=f"kek_{hashlib.sha256(b'inferway kek' + secret).hexdigest()[:16]}", secret=secret)
 
 
 def _fresh() -> Kek:

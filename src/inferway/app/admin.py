@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.gate import Gate
-from inferway.access.keyring import Keyring
+from inferway.access.keyring import open_ring
 from inferway.access.vault import Vault
 from inferway.app.limits import terms_of
 from inferway.errors import BadRequest
@@ -46,7 +46,7 @@ class AdminOffice:
         self._gate, self._registry, self._scrape = gate, registry, scrape
         self._per_minute = terms_of(settings.limits).per_minute
         self.administration = Administration(directory, gate.forget)
-        self.vault = Vault(directory, Keyring(settings.secrets_key_file), gate.forget)
+        self.vault = Vault(directory, open_ring(settings.secrets_key_file, settings.secrets_key), gate.forget)
 
     def endpoints(self, probes: dict[str, Probe]) -> tuple[Endpoint, ...]:
         """Every route, with what it needs."""

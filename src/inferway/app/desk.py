@@ -10,7 +10,7 @@ from pathlib import Path
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.founding import found_or_recall
-from inferway.access.keyring import Keyring
+from inferway.access.keyring import open_ring
 from inferway.access.vault import Vault
 from inferway.cache.kept import KeptAnswers
 from inferway.errors import OperatorError
@@ -75,7 +75,7 @@ async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:
     `OperatorError`, `StoreUnavailable`, and `CredentialUnavailable` when a secret cannot be opened; nothing is lost then.
     """
     async with open_office(settings) as office:
-        ring = Keyring(settings.secrets_key_file)
+        ring = open_ring(settings.secrets_key_file, settings.secrets_key)
         vault = Vault(office.directory, ring)
         new = ring.prepend()
         count = await vault.rewrap_all(new)

@@ -1,6 +1,6 @@
 """What keeps the answers of calls with an Idempotency-Key, put together from its settings."""
 
-from inferway.access.keyring import Keyring
+from inferway.access.keyring import open_ring
 from inferway.cache.kept import KeptAnswers, Room
 from inferway.pipeline.once import Once, Terms
 from inferway.pipeline.ports import Ledger
@@ -11,7 +11,12 @@ _MIB = 1024 * 1024
 
 def make_once(settings: Settings, store: KeptAnswers, ledger: Ledger) -> Once:
     """For one worker: those that share the store share the keys."""
-    return Once(store, Keyring(settings.secrets_key_file), ledger, terms_of(settings.idempotency))
+    return Once(
+        store,
+        open_ring(settings.secrets_key_file, settings.secrets_key),
+        ledger,
+        terms_of(settings.idempotency),
+    )
 
 
 def terms_of(chosen: IdempotencySettings) -> Terms:

@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from inferway.access.administration import OPERATOR, find_by_reference
 from inferway.access.founding import FIRST_USER
-from inferway.access.records import ApiKey, Permission
+from inferway.access.records import ApiKey, Permission, SpendBudget
 from inferway.app.desk import open_office
+from inferway.cli.budget import budget_of, budget_options, line_of, shown
 from inferway.cli.verb import Voice, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
@@ -36,9 +38,18 @@ def key() -> None:
     "--user", default=FIRST_USER, show_default=True, help="Email of its owner; made if there is none."
 )
 @click.option("--expires", help="When it ends: 90m, 12h, 30d, 8w, or a moment such as 2030-01-31T12:00Z.")
+@budget_options
 @verb()
-def create(
-    settings: Settings, voice: Voice, name: str, permission: str, user: str, expires: str | None
+def create(  # noqa: PLR0913 - one for each option
+    *,
+    settings: Settings,
+    voice: Voice,
+    name: str,
+    permission: str,
+    user: str,
+    expires: str | None,
+    daily_usd: int | None,
+    monthly_usd: int | None,
 ) -> None:
     """Create a key and print it, once."""
     expires_at = None if expires is None else parse_expiry(expires, datetime.now(UTC))
@@ -47,7 +58,11 @@ def create(
         async with open_office(settings) as office:
             owner = await office.administration.require_user(office.organization_id, user)
             return await office.administration.create_key(
-                owner, name, Permission(permission), expires_at=expires_at
+                owner,
+                name,
+                Permission(permission),
+                expires_at=expires_at,
+                spend_budget=budget_of(SpendBudget(), daily_usd, monthly_usd),
             )
 
     record, text = asyncio.run(work())
@@ -88,6 +103,29 @@ def revoke(settings: Settings, voice: Voice, name_or_id: str) -> None:
     voice.tell(_row(record), [f"Revoked {record.name} ({record.prefix}…)."])
 
 
+@key.command()
+@click.argument("name_or_id")
+@budget_options
+@verb()
+def budget(
+    settings: Settings, voice: Voice, name_or_id: str, daily_usd: int | None, monthly_usd: int | None
+) -> None:
+    """Show or change what a key may spend."""
+
+    async def work() -> ApiKey:
+        async with open_office(settings) as office:
+            was = find_by_reference(await office.directory.list_keys(office.organization_id), name_or_id)
+            if was is None:
+                raise OperatorError(f"There is no key {name_or_id}.")
+            now = budget_of(was.spend_budget, daily_usd, monthly_usd)
+            if now == was.spend_budget:
+                return was
+            return await office.administration.change_key(was, OPERATOR, spend_budget=now)
+
+    record = asyncio.run(work())
+    voice.tell(_row(record), [line_of(record.name, record.spend_budget)])
+
+
 def parse_expiry(text: str, now: datetime) -> datetime:
     """A moment from `30d` or from an ISO date or date and time (UTC if it names no zone); raises `OperatorError`."""
     if match := _DURATION.fullmatch(text):
@@ -109,6 +147,7 @@ def _row(record: ApiKey) -> dict[str, Any]:
         "user_id": record.user_id,
         "created_at": _text(record.created_at),
         "expires_at": _text(record.expires_at),
+        "spend_budget": shown(record.spend_budget),
     }
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 import click
 
-from inferway.access.records import Namespace
+from inferway.access.administration import OPERATOR
+from inferway.access.records import Namespace, SpendBudget
 from inferway.app.desk import open_office
+from inferway.cli.budget import budget_of, budget_options, line_of, shown
 from inferway.cli.verb import Voice, verb
+from inferway.errors import OperatorError
 from inferway.settings import Settings
 
 
@@ -18,13 +21,19 @@ def namespace() -> None:
 
 @namespace.command()
 @click.argument("name")
+@budget_options
 @verb()
-def create(settings: Settings, voice: Voice, name: str) -> None:
+def create(
+    settings: Settings, voice: Voice, name: str, daily_usd: int | None, monthly_usd: int | None
+) -> None:
     """Create a namespace."""
+    spend_budget = budget_of(SpendBudget(), daily_usd, monthly_usd)
 
     async def work() -> Namespace:
         async with open_office(settings) as office:
-            return await office.administration.create_namespace(office.organization_id, name)
+            return await office.administration.create_namespace(
+                office.organization_id, name, spend_budget=spend_budget
+            )
 
     made = asyncio.run(work())
     voice.tell(_row(made), [f"{made.name} {made.namespace_id}"])
@@ -44,9 +53,33 @@ def list_namespaces(settings: Settings, voice: Voice) -> None:
     voice.tell({"results": rows, "total": len(rows)}, lines)
 
 
+@namespace.command()
+@click.argument("name_or_id")
+@budget_options
+@verb()
+def budget(
+    settings: Settings, voice: Voice, name_or_id: str, daily_usd: int | None, monthly_usd: int | None
+) -> None:
+    """Show or change what may be spent in a namespace."""
+
+    async def work() -> Namespace:
+        async with open_office(settings) as office:
+            was = await office.directory.find_namespace(office.organization_id, name_or_id)
+            if was is None:
+                raise OperatorError(f"There is no namespace {name_or_id}.")
+            now = budget_of(was.spend_budget, daily_usd, monthly_usd)
+            if now == was.spend_budget:
+                return was
+            return await office.administration.change_namespace(was, OPERATOR, spend_budget=now)
+
+    made = asyncio.run(work())
+    voice.tell(_row(made), [line_of(made.name, made.spend_budget)])
+
+
 def _row(made: Namespace) -> dict[str, Any]:
     return {
         "namespace_id": made.namespace_id,
         "namespace_name": made.name,
+        "spend_budget": shown(made.spend_budget),
         "created_at": made.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
+from inferway.access.administration import OPERATOR
 from inferway.access.directory import Founding
 from inferway.access.records import Organization
 from inferway.app.desk import open_office
+from inferway.cli.budget import budget_of, budget_options, line_of, shown
 from inferway.cli.verb import Voice, verb
+from inferway.errors import OperatorError
 from inferway.settings import Settings
 
 
@@ -48,9 +51,34 @@ def list_organizations(settings: Settings, voice: Voice) -> None:
     voice.tell({"results": rows, "total": len(rows)}, lines)
 
 
+@organization.command()
+@click.argument("name_or_id")
+@budget_options
+@verb()
+def budget(
+    settings: Settings, voice: Voice, name_or_id: str, daily_usd: int | None, monthly_usd: int | None
+) -> None:
+    """Show or change what an organization may spend."""
+
+    async def work() -> Organization:
+        async with open_office(settings) as office:
+            found = await office.directory.list_organizations()
+            was = next((each for each in found if name_or_id in (each.organization_id, each.name)), None)
+            if was is None:
+                raise OperatorError(f"There is no organization {name_or_id}.")
+            now = budget_of(was.spend_budget, daily_usd, monthly_usd)
+            if now == was.spend_budget:
+                return was
+            return await office.administration.change_organization(was, OPERATOR, spend_budget=now)
+
+    made = asyncio.run(work())
+    voice.tell(_row(made), [line_of(made.name, made.spend_budget)])
+
+
 def _row(made: Organization) -> dict[str, Any]:
     return {
         "organization_id": made.organization_id,
         "organization_name": made.name,
+        "spend_budget": shown(made.spend_budget),
         "created_at": made.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -230,6 +231,7 @@ def uncountable() -> StoreUnavailable:
     )
 
 
+@lru_cache(maxsize=4_096)
 def _name_of(resource: str, name: str) -> bytes:
     return blake2b(f"{resource}:{name}".encode(), digest_size=_NAME_BYTES).digest()
 

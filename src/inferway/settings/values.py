@@ -356,6 +356,15 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=86_400, description="Seconds a known key goes on working while the database is away."),
     ] = 900.0
+    secrets_key: Annotated[
+        Secret | None,
+        Meta(
+            description=(
+                "The key that secrets are encrypted under (base64 of 32 bytes) instead of one in a file; behind commas older ones, which "
+                "only open."
+            )
+        ),
+    ] = None
     bad_keys_per_minute: Annotated[
         int,
         Meta(
@@ -592,6 +601,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def models_dir(self) -> Path:
         """The folder of the model files."""
         return Path(self.local.models_dir).expanduser() if self.local.models_dir else self.data_dir / "models"
+
+    @property
+    def secrets_key(self) -> str | None:
+        """The keys that secrets are encrypted under, if they are given and not in a file."""
+        return None if self.access.secrets_key is None else self.access.secrets_key.reveal()
 
     @property
     def secrets_key_file(self) -> Path:

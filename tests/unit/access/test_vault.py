@@ -1,5 +1,6 @@
 """Secrets at rest: what opens them, what does not, and how their key is changed."""
 
+import base64
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from inferway.access.administration import OPERATOR
 from inferway.access.envelope import Kek
-from inferway.access.keyring import Keyring, KeyringError
+from inferway.access.keyring import Keyring, KeyringError, open_ring
 from inferway.access.records import LentSecret
 from inferway.access.vault import Vault, open_sealed, rewrap, seal
 from inferway.errors import Conflict, CredentialUnavailable, NotFound
@@ -131,3 +132,42 @@ async def test_a_lost_key_is_a_503_and_rotation_changes_nothing(tmp_path: Path) 
     with pytest.raises(CredentialUnavailable):
         await vault.rewrap_all(other.current())
     assert await directory.list_secrets(None) == before
+
+
+_ONE, _OTHER = (base64.b64encode(letter * 32).decode() for letter in (b"1", b"2"))
+
+
+async def test_a_key_from_the_settings_seals_and_no_file_is_written(tmp_path: Path) -> None:
+    directory, file = MemoryDirectory(), tmp_path / "secrets.key"
+    await Vault(directory, open_ring(file, _ONE)).create("org_1", "one", "value", OPERATOR)
+    assert not file.exists()
+    assert Vault(directory, open_ring(file, _ONE)).reveal(await lent(directory)) == "value"
+    with pytest.raises(CredentialUnavailable) as caught:
+        Vault(directory, open_ring(file, _OTHER)).reveal(await lent(directory))
+    assert caught.value.status == 503
+
+
+async def test_rotation_puts_everything_under_the_first_key_given(tmp_path: Path) -> None:
+    directory, file = MemoryDirectory(), tmp_path / "secrets.key"
+    await Vault(directory, Keyring(file)).create("org_1", "minted", "from the file", OPERATOR)
+    await Vault(directory, open_ring(file, _ONE)).create("org_1", "one", "from one", OPERATOR)
+    ring = open_ring(file, f"{_OTHER}, {_ONE}")
+    vault = Vault(directory, ring)
+    assert vault.reveal(await lent(directory)) == "from one"
+    new = ring.prepend()
+    assert await vault.rewrap_all(new) == 2
+    ring.keep_only(new)
+    file.unlink()
+    fresh = Vault(directory, open_ring(file, _OTHER))
+    assert fresh.reveal(await lent(directory)) == "from one"
+    assert all(sealed.kek_id == new.kek_id for sealed in await directory.list_secrets(None))
+
+
+@pytest.mark.parametrize("given", ["", "short", "YQ==", f"{_ONE[:-2]}!!", "canary-canary"])
+def test_a_key_in_the_settings_that_is_none_is_refused_without_repeating_it(
+    tmp_path: Path, given: str
+) -> None:
+    with pytest.raises(KeyringError) as caught:
+        open_ring(tmp_path / "secrets.key", given)
+    assert "access.secrets_key" in str(caught.value)
+    assert "canary" not in str(caught.value)
