@@ -2,6 +2,7 @@
 
 from inferway.settings.fields import Description, describe
 from inferway.settings.idempotency import IdempotencySettings
+from inferway.settings.media import MediaSettings
 from inferway.settings.sources import load
 from inferway.settings.values import (
     AccessSettings,
@@ -11,7 +12,6 @@ from inferway.settings.values import (
     LimitSettings,
     LocalSettings,
     LogSettings,
-    MediaSettings,
     MetricsSettings,
     OtelSettings,
     PriceSettings,
