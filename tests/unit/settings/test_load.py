@@ -344,6 +344,6 @@ def test_every_described_variable_is_accepted(tmp_path: Path) -> None:
         sample = samples.get(row.type) or row.default or unset
         sample = "https://host" if row.name.endswith(("url", "endpoint")) else sample
         sample = "HOME" if row.name.endswith("_env") else "openai" if row.name.endswith("kind") else sample
-        sample = "10.0.0.0/8" if row.name.endswith("networks") else sample
+        sample = "10.0.0.0/8" if row.name.endswith(("networks", "proxies")) else sample
         home = {} if row.name == "data_dir" else {"INFERWAY_DATA_DIR": str(tmp_path)}
         load(environ=home | {name: sample, "HOME": "x"})
