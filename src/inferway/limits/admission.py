@@ -97,6 +97,18 @@ class LimitedTicket:
     `counts_use` says whether tokens or money must be reserved, `counts_money` whether money must be.
     """
 
+    __slots__ = (
+        "_caps",
+        "_money",
+        "_reserved",
+        "_spending",
+        "_tokens",
+        "_visit",
+        "_wall_clock",
+        "counts_money",
+        "counts_use",
+    )
+
     def __init__(
         self,
         visit: Visit,
