@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,6 +16,8 @@ _log = logging.getLogger("inferway.limits")
 
 CHECK_EVERY_S = 30.0
 """How often what is counted is compared with the ledger."""
+_ASK_AGAIN_S = 5.0
+"""How long a ledger that was away is left in peace by calls whose sums are in the book."""
 _REMEMBERED = 20_000
 
 
@@ -25,9 +28,15 @@ class LocalSpend:
     """
 
     def __init__(
-        self, book: SpendBook, recorded: Recorded, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        book: SpendBook,
+        recorded: Recorded,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book, self._recorded, self._now = book, recorded, now
+        self._book, self._recorded, self._now, self._clock = book, recorded, now, clock
+        self._ask_again_at = float("-inf")
         self.checked: dict[SpendCap, None] = {}
 
     async def reserve(self, caps: tuple[SpendCap, ...], microusd: int, record_id: str) -> Reservation:
@@ -68,10 +77,14 @@ class LocalSpend:
 
     async def _meet(self, cap: SpendCap) -> None:
         """The first comparison of a cap. Without the ledger, what this machine counted before is enough; nothing is not."""
+        is_known = self._book.spent(cap) is not None
+        if is_known and self._clock() < self._ask_again_at:
+            return
         try:
             await self.compare(cap)
         except StoreUnavailable:
-            if self._book.spent(cap) is None:
+            self._ask_again_at = self._clock() + _ASK_AGAIN_S
+            if not is_known:
                 raise
             return
         remember(self.checked, cap)

@@ -168,7 +168,10 @@ async def test_without_the_ledger_only_those_spend_whose_sums_are_here(tmp_path:
     await spend.reserve((KEY,), 10, "a")
     rows.is_away = True
     again = LocalSpend(SpendBook(tmp_path), rows)
-    await again.reserve((KEY,), 10, "b")
+    asked = rows.asked
+    for number in range(5):
+        await again.reserve((KEY,), 10, f"b{number}")
+    assert rows.asked == asked + 1, "a ledger that is away holds nobody up"
     with pytest.raises(StoreUnavailable):
         await again.reserve((HOUSE,), 10, "c")
 
