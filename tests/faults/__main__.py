@@ -25,6 +25,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("ssrf", 120),
     Scenario("upstream", 300),
+    Scenario("simulation", 300),
     Scenario("drain", 120),
     Scenario("rolling", 300),
     Scenario("kills", 900),

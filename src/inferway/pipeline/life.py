@@ -1,6 +1,8 @@
 """The one life of a request: admit, plan, load, intend, call, settle, answer; for every operation, streamed or not."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,6 +84,14 @@ class Ride(Struct, frozen=True, kw_only=True):
     sink: Sink | None
 
 
+class Moments(Struct, frozen=True, kw_only=True):
+    """Time and chance, which a simulation replaces: seconds of a monotonic clock, the moment in UTC, and ids that no call had before."""
+
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    new_id: Callable[[], str] = new_record_id
+
+
 class Parts(Struct, frozen=True, kw_only=True):
     """The outside parts that a pipeline works with."""
 
@@ -94,6 +104,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     lender: Lender | None = None
     flights: Flights | None = None
     observer: Observer | None = None
+    moments: Moments = Moments()
 
 
 class Pipeline:
@@ -109,6 +120,7 @@ class Pipeline:
         self._pricer = parts.pricer
         self._lender = parts.lender
         self._observer = parts.observer
+        self._moments = parts.moments
         self._bounds = bounds
         self._reserver = Reserver(parts.pricer, bounds.answer_tokens)
 
@@ -168,7 +180,7 @@ class Pipeline:
     def deadline_of(self, request: InferenceRequest) -> Deadline:
         """By when a request must be answered whose time begins now."""
         longest_s = self._bounds.timeout_s
-        return Deadline.after(min(request.parameters.timeout_s or longest_s, longest_s))
+        return Deadline.after(min(request.parameters.timeout_s or longest_s, longest_s), self._moments.clock)
 
     def _set_out(
         self,
@@ -186,14 +198,14 @@ class Pipeline:
         # Elsewhere a schema is a parameter that is dropped and told like any other.
         schema = request.parameters.schema if plan.operation in _COMPLETING else None
         return Ride(
-            record_id=new_record_id(),
+            record_id=self._moments.new_id(),
             caller=caller,
             ticket=ticket,
             request=request,
             plan=plan,
             checker=None if schema is None else Checker(schema),
             context=Context(request_id=request_id, deadline=self.deadline_of(request), timing=timing),
-            started_at=datetime.now(UTC),
+            started_at=self._moments.now(),
             journey=Journey(),
             sink=sink,
         )

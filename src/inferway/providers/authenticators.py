@@ -2,6 +2,7 @@
 
 from inferway.errors import ProviderAuth
 from inferway.providers.base import Authenticator, Credential, Headers
+from inferway.types import Deadline
 
 
 class KeyHeader:
@@ -14,8 +15,9 @@ class KeyHeader:
         self._last: Credential | None = None
         self._shown: Headers = ()
 
-    async def headers(self, credential: Credential | None) -> Headers:
+    async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """The header with the key; raises `ProviderAuth` when there is none, or none that fits into a header."""
+        del deadline
         if credential is not None and credential is self._last:
             return self._shown
         if credential is None or not credential.secret:
@@ -38,11 +40,11 @@ class OptionalKey:
     def __init__(self, inner: Authenticator) -> None:
         self._inner = inner
 
-    async def headers(self, credential: Credential | None) -> Headers:
+    async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """The headers of the authenticator inside, or none without a credential."""
         if credential is None or not credential.secret:
             return ()
-        return await self._inner.headers(credential)
+        return await self._inner.headers(credential, deadline)
 
 
 def bearer(provider: str) -> KeyHeader:

@@ -236,9 +236,12 @@ class ErrorClassifier(Protocol):
 
 
 class Authenticator(Protocol):
-    """Turns a credential into request headers; may refresh tokens. Raises `ProviderAuth` when there is no usable credential."""
+    """Turns a credential into request headers; may ask for a token, until the deadline at most.
 
-    async def headers(self, credential: Credential | None) -> Headers: ...
+    Raises `ProviderAuth` when there is no usable credential, other `UpstreamError`s when a token cannot be had.
+    """
+
+    async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers: ...
 
 
 class WireStream(Protocol):

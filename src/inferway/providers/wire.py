@@ -108,7 +108,9 @@ class WireCapability(Generic[CallT, ResultT]):
         return f"{self._base_url}{path}?{request.query}" if request.query else f"{self._base_url}{path}"
 
     async def _headers(self, context: Context) -> Headers:
-        return self._endpoint_headers + await self._authenticator.headers(context.credential)
+        return self._endpoint_headers + await self._authenticator.headers(
+            context.credential, context.deadline
+        )
 
     def _secrets(self, headers: Headers) -> tuple[bytes, ...]:
         """The secrets in some headers: nearly always those of the call before."""

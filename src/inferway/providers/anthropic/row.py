@@ -9,7 +9,7 @@ from inferway.providers.authenticators import KeyHeader, bearer
 from inferway.providers.base import Authenticator, Credential, Endpoint, Headers, Provider, Transport
 from inferway.providers.facts import load_facts
 from inferway.providers.wire import WireChat
-from inferway.types import Operation
+from inferway.types import Deadline, Operation
 
 KIND = "anthropic"
 BASE_URL = "https://api.anthropic.com"
@@ -28,10 +28,10 @@ class KeyOrToken:
         self._key: Authenticator = KeyHeader(provider, "x-api-key")
         self._token: Authenticator = bearer(provider)
 
-    async def headers(self, credential: Credential | None) -> Headers:
+    async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """One header; raises `ProviderAuth` without a usable credential."""
         is_token = credential is not None and credential.kind == "bearer"
-        return await (self._token if is_token else self._key).headers(credential)
+        return await (self._token if is_token else self._key).headers(credential, deadline)
 
 
 def build(  # noqa: PLR0913 - the settings of a row, all by name

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from inferway.errors import ProviderAuth, ProviderBadAnswer, ProviderFailed, UpstreamError
+from inferway.errors import ProviderAuth, ProviderBadAnswer, ProviderFailed, ProviderTimeout, UpstreamError
 from inferway.providers.authenticators import KeyHeader, bearer
 from inferway.providers.base import Credential, Headers, Transport, WireRequest, WireResponse
 from inferway.types import Deadline
@@ -258,7 +258,7 @@ class VertexAuth:
         self._own_key = own_key
         self._bearer = bearer("google")
 
-    async def headers(self, credential: Credential | None) -> Headers:
+    async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """`authorization: Bearer <token>`; raises `ProviderAuth` when there is no credential that Vertex AI takes."""
         if credential is None or (self._own is not None and credential == self._own_key):
             credential = self._own
@@ -268,9 +268,18 @@ class VertexAuth:
         if kind == "api_key":
             raise ProviderAuth("Vertex AI takes a service account or an access token, not an API key.")
         if kind == "service_account":
-            token = await self._tokens.get(credential.secret)
+            token = await self._token(credential.secret, deadline)
             credential = Credential(kind="access_token", secret=token)
-        return await self._bearer.headers(credential)
+        return await self._bearer.headers(credential, deadline)
+
+    async def _token(self, secret: str, deadline: Deadline | None) -> str:
+        if deadline is None:
+            return await self._tokens.get(secret)
+        try:
+            async with deadline.limit():
+                return await self._tokens.get(secret)
+        except TimeoutError:
+            raise ProviderTimeout("Google's token server did not answer by the deadline.") from None
 
 
 class GeminiAuth:
@@ -280,8 +289,8 @@ class GeminiAuth:
         self._key = KeyHeader("google", "x-goog-api-key")
         self._account = VertexAuth(tokens)
 
-    async def headers(self, credential: Credential | None) -> Headers:
+    async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """`x-goog-api-key: <key>` or `authorization: Bearer <token>`; raises `ProviderAuth` when there is no credential."""
         if credential is None or find_kind(credential) == "api_key":
-            return await self._key.headers(credential)
-        return await self._account.headers(credential)
+            return await self._key.headers(credential, deadline)
+        return await self._account.headers(credential, deadline)

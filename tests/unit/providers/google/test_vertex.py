@@ -11,10 +11,11 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from inferway.errors import ProviderAuth, ProviderBadAnswer, ProviderFailed
+from inferway.errors import ProviderAuth, ProviderBadAnswer, ProviderFailed, ProviderTimeout
 from inferway.providers.base import Credential
 from inferway.providers.google.vertex import GeminiAuth, TokenSource, VertexAuth, read_credentials_file
 from inferway.providers.transport import HttpTransport
+from inferway.types import Deadline
 from tests.unit.providers.google.upstream import Upstream, as_json, running
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -237,3 +238,11 @@ def test_a_credentials_file_is_checked_when_it_is_read(tmp_path: Path) -> None:
             read_credentials_file(file)
     with pytest.raises(ValueError, match="cannot be read"):
         read_credentials_file(tmp_path / "nowhere.json")
+
+
+async def test_a_token_is_waited_for_until_the_deadline_at_most() -> None:
+    async with running(as_json(TOKEN)) as upstream:
+        upstream.gate = asyncio.Event()
+        with pytest.raises(ProviderTimeout):
+            await VertexAuth(_source(upstream)).headers(_account(), Deadline.after(0.05))
+        upstream.gate.set()
