@@ -30,6 +30,7 @@ from inferway.usage.queries import (
     UsageQuery,
     UsageSum,
     hour_of,
+    latency_spans,
     merged,
     merged_latencies,
     spans,
@@ -98,7 +99,7 @@ class SqlLedger:
 
     async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
         """See `Ledger`."""
-        rows = await self._report([select_latencies(query, span, by) for span in spans(query, by)])
+        rows = await self._report([select_latencies(query, span, by) for span in latency_spans(query, by)])
         return merged_latencies(by, ((tuple(row[: len(by)]), row[len(by)], row[len(by) + 1]) for row in rows))
 
     async def spent(

@@ -97,9 +97,8 @@ class Span(Struct, frozen=True, kw_only=True):
 
 def spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
     """The parts of a query's range: days where they are whole, hours at its ends or when hours are asked for."""
-    with_key = query.key_id is not None or "key_id" in by
-    hour, day = (View.KEY_HOUR, View.KEY_DAY) if with_key else (View.HOUR, View.DAY)
-    first, end = hour_of(query.start), -(-math.ceil(query.end.timestamp()) // _HOUR_S)
+    hour, day = _views(query, by)
+    first, end = _hours(query)
     first_day, end_day = -(-first // _DAY_HOURS) * _DAY_HOURS, end // _DAY_HOURS * _DAY_HOURS
     if "hour" in by or first_day >= end_day:
         found = [Span(view=hour, first=first, end=end)]
@@ -110,6 +109,34 @@ def spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
             Span(view=hour, first=end_day, end=end),
         ]
     return tuple(span for span in found if span.end > span.first)
+
+
+def latency_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
+    """The same for histograms, of which there are only whole days by key."""
+    if not _is_by_key(query, by):
+        return spans(query, by)
+    first, end = _hours(query)
+    if end <= first:
+        return ()
+    days = (first // _DAY_HOURS * _DAY_HOURS, -(-end // _DAY_HOURS) * _DAY_HOURS)
+    return (Span(view=View.KEY_DAY, first=days[0], end=days[1]),)
+
+
+def _views(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[View, View]:
+    """The coarsest views that can tell: by hour and by day."""
+    if _is_by_key(query, by):
+        return View.KEY_HOUR, View.KEY_DAY
+    if query.namespaces is not None or "namespace_id" in by:
+        return View.NAMESPACE_HOUR, View.NAMESPACE_DAY
+    return View.HOUR, View.DAY
+
+
+def _is_by_key(query: UsageQuery, by: tuple[Dimension, ...]) -> bool:
+    return query.key_id is not None or "key_id" in by
+
+
+def _hours(query: UsageQuery) -> tuple[int, int]:
+    return hour_of(query.start), -(-math.ceil(query.end.timestamp()) // _HOUR_S)
 
 
 def spending(

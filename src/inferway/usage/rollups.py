@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import IntEnum
 from operator import attrgetter
 from typing import Final
@@ -14,16 +14,18 @@ from inferway.usage.records import UsageRecord
 
 
 class View(IntEnum):
-    """How finely calls are added up. The first two are sums over all keys of a namespace, with an empty `key_id`."""
+    """How finely calls are added up: for the whole organization (with an empty `namespace_id` and `key_id`), its namespaces, its keys."""
 
     DAY = 0
     HOUR = 1
-    KEY_DAY = 2
-    KEY_HOUR = 3
+    NAMESPACE_DAY = 2
+    NAMESPACE_HOUR = 3
+    KEY_DAY = 4
+    KEY_HOUR = 5
 
 
-HOURLY: Final = (int(View.HOUR), int(View.KEY_HOUR))
-DAILY: Final = (int(View.DAY), int(View.KEY_DAY))
+HOURLY: Final = (int(View.HOUR), int(View.NAMESPACE_HOUR), int(View.KEY_HOUR))
+DAILY: Final = (int(View.DAY), int(View.NAMESPACE_DAY), int(View.KEY_DAY))
 
 SUMS: Final = (
     "calls",
@@ -47,7 +49,8 @@ CellKey = tuple[str, int, int, str, str, str, str, str, str]
 """Organization, view, hour, namespace, key, provider, model, operation, status. An hour is counted from 1970 in UTC; a day is its first."""
 
 LatencyKey = tuple[str, int, int, str, str, str, str, str, int]
-"""The same with a bucket of the histogram in place of the status; only calls that were answered are in it."""
+"""The same with a bucket of the histogram in place of the status; only calls that were answered are in it, and
+none of them by key and hour, which would be as many rows as calls."""
 
 ANSWERED: Final = ("ok", "partial")
 _HOUR_S = 3600
@@ -127,25 +130,31 @@ def _meter(counts: list[int]) -> int:
 
 def _in_all_views(fine: dict[FineKey, list[int]], slow: dict[SlowKey, int]) -> Rolled:
     sums: dict[CellKey, list[int]] = {}
-    for (organization, hour, namespace, key_id, provider, model, operation, status), cell in fine.items():
-        for view, begin, key in _places(hour, key_id):
-            place = (organization, int(view), begin, namespace, key, provider, model, operation, status)
+    for (organization, hour, *owner, provider, model, operation, status), cell in fine.items():
+        for view, begin, namespace, key in _places(hour, str(owner[0]), str(owner[1])):
+            place = (organization, view, begin, namespace, key, provider, model, operation, status)
             known = sums.get(place)
             sums[place] = cell if known is None else [a + b for a, b in zip(known, cell, strict=True)]
     latencies: dict[LatencyKey, int] = {}
-    for (organization, hour, namespace, key_id, provider, model, operation, bucket), count in slow.items():
-        for view, begin, key in _places(hour, key_id):
-            at = (organization, int(view), begin, namespace, key, provider, model, operation, bucket)
-            latencies[at] = latencies.get(at, 0) + count
+    for (organization, hour, *owner, provider, model, operation, bucket), count in slow.items():
+        for view, begin, namespace, key in _places(hour, str(owner[0]), str(owner[1])):
+            if view != View.KEY_HOUR:
+                at = (organization, view, begin, namespace, key, provider, model, operation, bucket)
+                latencies[at] = latencies.get(at, 0) + count
     return Rolled(sums=sums, latencies=latencies)
 
 
-def _places(hour: int, key_id: str) -> Iterator[tuple[View, int, str]]:
+def _places(hour: int, namespace_id: str, key_id: str) -> tuple[tuple[int, int, str, str], ...]:
+    """Where a call of an hour is counted: view, bucket, namespace, key."""
     day = hour - hour % _DAY
-    yield View.DAY, day, ""
-    yield View.HOUR, hour, ""
-    yield View.KEY_DAY, day, key_id
-    yield View.KEY_HOUR, hour, key_id
+    return (
+        (0, day, "", ""),
+        (1, hour, "", ""),
+        (2, day, namespace_id, ""),
+        (3, hour, namespace_id, ""),
+        (4, day, namespace_id, key_id),
+        (5, hour, namespace_id, key_id),
+    )
 
 
 def bucket_of(latency_ms: float) -> int:

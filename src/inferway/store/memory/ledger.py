@@ -16,6 +16,7 @@ from inferway.usage.queries import (
     UsageQuery,
     UsageSum,
     hour_of,
+    latency_spans,
     merged,
     merged_latencies,
     spans,
@@ -87,7 +88,7 @@ class MemoryLedger:
         """See `Ledger`."""
         self._require()
         parts: list[tuple[tuple[Any, ...], int, int]] = []
-        for span in spans(query, by):
+        for span in latency_spans(query, by):
             found = _within(self._latencies, query, span)
             parts += [(_group(key, by), key[-1], self._latencies[key]) for key in found]
         return merged_latencies(by, parts)

@@ -11,13 +11,16 @@ _METERS = (
     "input, cached_read, cache_write, output, reasoning, audio_input, audio_ms, images, vectors, characters"
 )
 _HOUR = "started_at / 3600000000"
+_DAY = f"{_HOUR} / 24 * 24"
 _VIEWS = (
-    (0, f"{_HOUR} / 24 * 24", "''"),
-    (1, _HOUR, "''"),
-    (2, f"{_HOUR} / 24 * 24", "key_id"),
-    (3, _HOUR, "key_id"),
+    (0, _DAY, "''", "''"),
+    (1, _HOUR, "''", "''"),
+    (2, _DAY, "namespace_id", "''"),
+    (3, _HOUR, "namespace_id", "''"),
+    (4, _DAY, "namespace_id", "key_id"),
+    (5, _HOUR, "namespace_id", "key_id"),
 )
-"""The views in the order of their numbers: the bucket that a call falls into, and the key that it is counted under."""
+"""The views in the order of their numbers: the bucket that a call falls into, and the namespace and key that it is counted under."""
 
 
 def upgrade() -> None:
@@ -43,17 +46,17 @@ def upgrade() -> None:
             {columns},
             bucket {w.integer} NOT NULL,
             calls {w.integer} NOT NULL,
-            PRIMARY KEY ({", ".join(key)}, bucket)
+            PRIMARY KEY (organization_id, view, key_id, hour, namespace_id, provider, model, operation, bucket)
         ){w.keyed_table}""")
-    for view, hour, key_id in _VIEWS:
-        op.execute(_sums_of_what_is_there(view, hour, key_id))
+    for view in _VIEWS:
+        op.execute(_sums_of_what_is_there(*view))
 
 
-def _sums_of_what_is_there(view: int, hour: str, key_id: str) -> str:
+def _sums_of_what_is_there(view: int, hour: str, namespace_id: str, key_id: str) -> str:
     """Adds up the calls that were recorded before; how long each attempt and answer took was not, beyond the whole."""
     meters = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in _METERS.split(", "))
     return f"""INSERT INTO usage_rollups
-            SELECT organization_id, {view}, {hour}, namespace_id, {key_id}, provider, model, operation, status,
+            SELECT organization_id, {view}, {hour}, {namespace_id}, {key_id}, provider, model, operation, status,
                 COUNT(*), COUNT(*), 0, SUM(streamed), SUM(cached), {meters},
                 CAST(COALESCE(SUM(cost_microusd), 0) AS BIGINT), SUM(CASE WHEN cost_microusd IS NULL THEN 1 ELSE 0 END),
                 CAST(SUM(latency_ms) * 1000 AS BIGINT), CAST(SUM(upstream_ms) * 1000 AS BIGINT)

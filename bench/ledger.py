@@ -1,0 +1,197 @@
+"""`python -m bench.ledger --rows 1_000_000 [--postgres]`: millions of calls in the ledger, by the way that real ones take.
+
+Calls over ninety days go in by batches of a thousand, as the mover brings them, each with its rollups; then the questions of a dashboard
+are asked many times. Printed are rows a second (without making the rows up), the size on disk, and for each question p50, p95 and the CPU
+time of this process, which other work on the machine does not stretch.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from msgspec.structs import replace
+
+from inferway.store.ledger import SqlLedger
+from inferway.store.sqlite.database import FILE_NAME, Database
+from inferway.types import Usage
+from inferway.usage.queries import UsageQuery
+from inferway.usage.records import AttemptRecord, UsageRecord
+from inferway.usage.reports import add_up
+
+_BATCH = 1000
+_DAYS = 90
+_END = datetime(2026, 6, 1, tzinfo=UTC)
+_START = _END - timedelta(days=_DAYS)
+_ORGANIZATION = "org_bench0000000000000000"
+_MODELS = (
+    *(("openai", f"gpt-bench-{number}") for number in range(5)),
+    *(("google", f"gemini-bench-{number}") for number in range(4)),
+    *(("anthropic", f"claude-bench-{number}") for number in range(3)),
+)
+_STATUSES = ("ok",) * 96 + ("error",) * 2 + ("client_disconnected", "partial")
+_RAW = b'{"prompt_tokens":1234,"completion_tokens":345,"total_tokens":1579,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0}}'
+_TURNS = 40
+
+Measured = tuple[str, float, float, float, int]
+
+
+def main() -> None:
+    """Fill, ask, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ledger", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="calls to record")
+    parser.add_argument("--keys", type=int, default=200, help="keys that make them, in 20 namespaces")
+    parser.add_argument(
+        "--postgres", action="store_true", help="in a PostgreSQL server of its own instead of an SQLite file"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where the database is made and left; by default a folder that goes away"
+    )
+    asked = parser.parse_args()
+    asyncio.run(_run(asked))
+
+
+async def _run(asked: argparse.Namespace) -> None:
+    with TemporaryDirectory(prefix="inferway-ledger-") as made:
+        folder = asked.folder or Path(made)
+        opened = _postgres if asked.postgres else _sqlite
+        async with opened(folder) as (ledger, size):
+            rate = await _fill(ledger, asked.rows, asked.keys)
+            _say(
+                f"{asked.rows:,} calls of {asked.keys} keys: {rate:,.0f} rows/s with their rollups, {size() / 1e6:,.0f} MB"
+            )
+            _say(f"{'question over 90 days, ms':44} {'p50':>8} {'p95':>8} {'CPU':>8} {'rows':>7}")
+            for name, middle, high, cpu, count in [each async for each in _questions(ledger)]:
+                _say(f"{name:44} {middle:>8.1f} {high:>8.1f} {cpu:>8.1f} {count:>7}")
+
+
+@asynccontextmanager
+async def _sqlite(folder: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], int]]]:
+    database = Database.open(folder / FILE_NAME)
+    try:
+        yield SqlLedger(database), lambda: sum(each.stat().st_size for each in folder.glob(f"{FILE_NAME}*"))
+    finally:
+        database.close()
+
+
+@asynccontextmanager
+async def _postgres(folder: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], int]]]:
+    from bench.postgres import running  # noqa: PLC0415 - needs a driver that an installation without PostgreSQL lacks
+
+    async with running(folder) as (database, size):
+        yield SqlLedger(database), size
+
+
+async def _fill(ledger: SqlLedger, rows: int, keys: int) -> float:
+    """Records the calls and says how many went in a second."""
+    spent = 0.0
+    done = 0
+    for batch in _batches(rows, keys):
+        began = time.perf_counter()
+        await ledger.add(batch)
+        spent += time.perf_counter() - began
+        done += len(batch)
+        if done % 100_000 == 0 and sys.stderr.isatty():
+            sys.stderr.write(f"\r{done:,} rows, {done / spent:,.0f} a second ")
+    return rows / spent
+
+
+def _batches(rows: int, keys: int) -> Iterator[list[UsageRecord]]:
+    draw = random.Random(1)
+    holders = [
+        (f"ns_{number % 20:020}", f"key_{number:020}", draw.sample(_MODELS, k=3)) for number in range(keys)
+    ]
+    # A few keys make most of the calls.
+    weights = [1 / (number + 1) for number in range(keys)]
+    step = timedelta(days=_DAYS) / rows
+    batch: list[UsageRecord] = []
+    for number, holder in enumerate(draw.choices(holders, weights, k=rows)):
+        batch.append(_call(draw, number, _START + step * number, holder))
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _call(draw: random.Random, number: int, at: datetime, holder: tuple[str, str, Any]) -> UsageRecord:
+    namespace, key_id, models = holder
+    provider, model = models[draw.randrange(3)]
+    latency_ms = draw.lognormvariate(6.5, 0.8)
+    given, made = draw.randrange(50, 4000), draw.randrange(1, 800)
+    return UsageRecord(
+        record_id=f"{int(at.timestamp() * 1e6):014x}{number:016x}",
+        request_id=f"req_{number:024x}",
+        organization_id=_ORGANIZATION,
+        namespace_id=namespace,
+        key_id=key_id,
+        operation=_operation(model, draw),
+        provider=provider,
+        model=model,
+        status=draw.choice(_STATUSES),
+        started_at=at,
+        latency_ms=latency_ms,
+        upstream_ms=latency_ms - 2,
+        usage=Usage(input=given, output=made, source="provider", raw=_RAW),
+        attempts=(AttemptRecord(provider=provider, model=model, outcome="ok", duration_ms=latency_ms - 2),),
+        cost_microusd=given * 2 + made * 8 if draw.random() < 0.99 else None,
+        price_version="genai-prices 0.2.3",
+        streamed=number % 3 == 0,
+    )
+
+
+def _operation(model: str, draw: random.Random) -> str:
+    """A model that embeds does nothing else, and one that talks sees now and then."""
+    if model.endswith("0"):
+        return "text_embedding"
+    return "vision" if draw.random() < 0.1 else "chat"
+
+
+async def _questions(ledger: SqlLedger) -> AsyncIterator[Measured]:
+    whole = UsageQuery(organization_id=_ORGANIZATION, start=_START, end=_END)
+    odd = replace(whole, start=_START + timedelta(hours=7, minutes=20), end=_END - timedelta(hours=3))
+    last_day = replace(whole, start=_END - timedelta(days=1))
+    key = replace(whole, key_id="key_" + "0" * 20)
+    some = replace(whole, namespaces=tuple(f"ns_{number:020}" for number in range(5)))
+    asked: dict[str, Callable[[], Awaitable[Any]]] = {
+        "by day": lambda: add_up(ledger, whole, ("day",)),
+        "by model, with percentiles": lambda: add_up(ledger, whole, ("provider", "model"), with_latency=True),
+        "by day and model": lambda: add_up(ledger, whole, ("day", "model")),
+        "by namespace": lambda: add_up(ledger, whole, ("namespace_id",)),
+        "by key": lambda: add_up(ledger, whole, ("key_id",)),
+        "one key by day, with percentiles": lambda: add_up(ledger, key, ("day",), with_latency=True),
+        "five namespaces by model": lambda: add_up(ledger, some, ("model",)),
+        "from one odd hour to another, by model": lambda: add_up(ledger, odd, ("model",), with_latency=True),
+        "the last day by hour and model": lambda: add_up(
+            ledger, last_day, ("hour", "model"), with_latency=True
+        ),
+        "the newest 100 calls": lambda: ledger.list_records(_ORGANIZATION, limit=100),
+    }
+    for name, ask in asked.items():
+        found = await ask()
+        times = []
+        spent = time.process_time()
+        for _ in range(_TURNS):
+            began = time.perf_counter()
+            await ask()
+            times.append((time.perf_counter() - began) * 1000)
+        cpu_ms = (time.process_time() - spent) * 1000 / _TURNS
+        yield name, statistics.median(times), statistics.quantiles(times, n=20)[-1], cpu_ms, len(found)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + os.linesep)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
