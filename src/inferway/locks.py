@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE_S = 0.05
+PATIENCE_S = 0.25
 """What is done under the lock takes microseconds, and a busy machine may set its holder aside for a while; after that it was stopped."""
+_STUCK_S = 0.005
+"""How long the lock of a stopped process is tried: others that work hold it for less."""
+_NAP_S = 0.0002
 
 
 class FileLock:
     """A lock on an open file. It is tried for `PATIENCE_S` and never waited for longer.
 
-    Once that was in vain it is only tried, until it is free again. So a process that is stopped while it holds the lock cannot stop
-    the others: they go on without it, at the risk of counting one call twice or not at all. The kernel frees the lock of a process
-    that ends in whatever way.
+    Once that was in vain it is tried for a moment only, until it is free again. So a process that is stopped while it holds the lock
+    cannot stop the others: they go on without it, at the risk of counting one call twice or not at all. The kernel frees the lock of a
+    process that ends in whatever way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,12 +31,14 @@ class FileLock:
         if self._take():
             self._is_stuck = False
             return True
-        if self._is_stuck:
-            return False
-        ends_at = time.monotonic() + PATIENCE_S
+        ends_at = time.monotonic() + (_STUCK_S if self._is_stuck else PATIENCE_S)
+        nap_s = 0.0
         while time.monotonic() < ends_at:
-            time.sleep(0)
+            # The holder needs the processor more than whoever waits for it.
+            time.sleep(nap_s)
+            nap_s = _NAP_S
             if self._take():
+                self._is_stuck = False
                 return True
         self._is_stuck = True
         return False
