@@ -39,7 +39,7 @@ class Machine:
     def __init__(self, url: str, rows: Rows, *, replicas: int = 2) -> None:
         self.now_s = 1_000.0
         self.today = datetime(2026, 1, 31, 12, tzinfo=UTC)
-        self.server = valkey.ValkeyServer(url, timeout_s=0.5, clock=lambda: self.now_s)
+        self.server = valkey.ValkeyServer(url, timeout_s=5.0, clock=lambda: self.now_s)
         self.spend = remote.ValkeySpend(
             self.server, rows, replicas=replicas, now=lambda: self.today, clock=lambda: self.now_s
         )
