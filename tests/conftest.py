@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-pytest_plugins = ["pytester", "tests.guards.network", "tests.guards.omissions"]
+pytest_plugins = ["pytester", "tests.guards.network", "tests.guards.omissions", "tests.databases.fixtures"]
 
 _OWN_SETTINGS = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "INFERWAY_")
 

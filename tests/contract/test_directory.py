@@ -1,9 +1,7 @@
 """Every store keeps organizations, namespaces, users and keys alike."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -26,19 +24,14 @@ from inferway.access.scopes import Scope
 from inferway.errors import Conflict
 from inferway.store.directory import SqlDirectory
 from inferway.store.memory.directory import MemoryDirectory
-from inferway.store.sqlite.database import Database
+from inferway.store.work import SqlDatabase
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def directory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Directory]:
-    if request.param == "memory":
-        yield MemoryDirectory()
-        return
-    database = Database.open(tmp_path / "inferway.db")
-    yield SqlDirectory(database)
-    database.close()
+@pytest.fixture
+def directory(database: SqlDatabase | None) -> Directory:
+    return MemoryDirectory() if database is None else SqlDirectory(database)
 
 
 def founding(name: str = "house") -> Founding:
@@ -238,3 +231,62 @@ async def test_all_digests_are_listed_with_those_from_before_a_rotation(director
     await directory.replace_key(rotated, was=key)
     assert set(await directory.list_digests(10)) == {bytes(32), key.digest}
     assert len(await directory.list_digests(1)) == 1
+
+
+async def test_texts_come_back_exactly_as_they_were_given(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    for text in (
+        "",
+        "NUL \0 inside",
+        "\ufffe",
+        "\ufffe0 \0\0 \ufffe\ufffe\0",
+        "'; DROP TABLE users; --",
+        "$1 ?1 %s :x",
+        "\U0001f600 \u202e",
+    ):
+        user = await directory.find_user_by_id(given.user.user_id)
+        assert user is not None
+        await directory.replace_user(
+            msgspec.structs.replace(user, name=text, metadata={text: text}), was=user
+        )
+        stored = await directory.find_user_by_id(user.user_id)
+        assert stored is not None
+        assert (stored.name, stored.metadata) == (text, {text: text})
+
+
+async def test_of_many_changes_at_once_from_the_same_record_one_wins(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    before = await directory.generation()
+    renamed = [msgspec.structs.replace(given.namespace, name=f"name{n}") for n in range(8)]
+    done = await asyncio.gather(
+        *(directory.replace_namespace(each, was=given.namespace) for each in renamed), return_exceptions=True
+    )
+    lost = [each for each in done if each is not None]
+    assert len(lost) == len(renamed) - 1
+    assert {each.code for each in lost if isinstance(each, Conflict)} == {"changed_meanwhile"}
+    (stored,) = await directory.list_namespaces(given.organization.organization_id)
+    assert stored == renamed[done.index(None)]
+    assert await directory.generation() == before + 1
+
+
+async def test_a_change_that_is_refused_leaves_no_audit_event(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    tenant = given.organization.organization_id
+    event = AuditEvent(
+        audit_id="audit_1",
+        organization_id=tenant,
+        at=NOW,
+        resource_type="namespace",
+        resource_id="ns_x",
+        action="namespace_created",
+        actor_id="user_1",
+    )
+    twin = msgspec.structs.replace(given.namespace, namespace_id=new_id("ns"))
+    before = await directory.generation()
+    with pytest.raises(Conflict):
+        await directory.add_namespace(twin, event=event)
+    assert await directory.list_events(tenant, AuditFilter(), skip=0, limit=9) == ((), 0)
+    assert await directory.generation() == before

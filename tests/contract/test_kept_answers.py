@@ -1,8 +1,6 @@
 """Every store keeps the answers of Idempotency-Keys alike."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +8,7 @@ from msgspec.structs import replace
 from inferway.cache.kept import KeptAnswers, NoRoom, Room, Row, Sealed
 from inferway.store.kept import SqlKeptAnswers
 from inferway.store.memory.kept import MemoryKeptAnswers
-from inferway.store.sqlite.database import Database
+from inferway.store.work import SqlDatabase
 
 NOW = 1_000_000
 ROOM = Room(keys=3, bytes=100)
@@ -19,14 +17,9 @@ SEALED = Sealed(kek_id="kek_1", wrapped_key=b"w", ciphertext=b"c" * 40)
 ANSWER = replace(CLAIM, sealed=SEALED, expires_us=NOW + 1_000)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KeptAnswers]:
-    if request.param == "memory":
-        yield MemoryKeptAnswers()
-        return
-    database = Database.open(tmp_path / "inferway.db")
-    yield SqlKeptAnswers(database)
-    database.close()
+@pytest.fixture
+def store(database: SqlDatabase | None) -> KeptAnswers:
+    return MemoryKeptAnswers() if database is None else SqlKeptAnswers(database)
 
 
 async def claim(store: KeptAnswers, row: Row, now_us: int = NOW) -> Row | NoRoom | None:

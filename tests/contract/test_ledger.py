@@ -1,15 +1,14 @@
 """Every store keeps usage records alike."""
 
-from collections.abc import AsyncIterator
+import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from inferway.store.ledger import SqlLedger
 from inferway.store.memory.ledger import MemoryLedger
-from inferway.store.sqlite.database import Database
+from inferway.store.work import SqlDatabase
 from inferway.types import Usage
 from inferway.usage.ledger import Ledger
 from inferway.usage.records import AttemptRecord, UsageRecord
@@ -63,14 +62,9 @@ FULL = replace(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    if request.param == "memory":
-        yield MemoryLedger()
-        return
-    database = Database.open(tmp_path / "inferway.db")
-    yield SqlLedger(database)
-    database.close()
+@pytest.fixture
+def ledger(database: SqlDatabase | None) -> Ledger:
+    return MemoryLedger() if database is None else SqlLedger(database)
 
 
 async def test_a_record_comes_back_equal(ledger: Ledger) -> None:
@@ -139,3 +133,17 @@ async def test_what_was_spent_is_summed_by_day_and_month_and_by_whose_calls(ledg
     assert await ledger.spent("org_1", day=day, month=month, key_id="key_1") == (10_001, 10_011)
     assert await ledger.spent("org_1", day=day, month=month, namespace_id="ns_1") == (1_001, 1_011)
     assert await ledger.spent("org_3", day=day, month=month) == (0, 0)
+
+
+async def test_two_that_add_the_same_records_at_once_add_them_once(ledger: Ledger) -> None:
+    records = [replace(PLAIN, record_id=f"{n:04}") for n in range(500)]
+    added = await asyncio.gather(ledger.add(records), ledger.add(records[::-1]), ledger.add(records[100:]))
+    assert sum(added) == 500
+    assert len(await ledger.list_records("org_1", limit=1000)) == 500
+
+
+async def test_nothing_is_added_and_texts_of_any_kind_are(ledger: Ledger) -> None:
+    assert await ledger.add([]) == 0
+    odd = replace(PLAIN, model="m\0\ufffe'; --", request_id="\U0001f600")
+    assert await ledger.add([odd]) == 1
+    assert await ledger.find_record("1") == odd

@@ -10,11 +10,13 @@ from inferway.access.founding import found_or_recall
 from inferway.access.gate import Gate
 from inferway.errors import Unauthorized
 from inferway.store.directory import SqlDirectory
-from inferway.store.sqlite.database import Database
+from tests.databases.fixtures import EVERY_DATABASE, open_database
+
+pytestmark = EVERY_DATABASE
 
 
-async def test_a_revocation_reaches_another_process_within_five_seconds(tmp_path: Path) -> None:
-    here, there = (Database.open(tmp_path / "inferway.db") for _ in range(2))
+async def test_a_revocation_reaches_another_process_within_five_seconds(place: str, tmp_path: Path) -> None:
+    here, there = await open_database(place), await open_database(place)
     credentials = await found_or_recall(SqlDirectory(here), tmp_path)
     assert credentials is not None
     gate = Gate(SqlDirectory(there), refresh_s=0.01)
@@ -32,5 +34,5 @@ async def test_a_revocation_reaches_another_process_within_five_seconds(tmp_path
     admin = await gate.authenticate(f"Bearer {credentials.admin_key}".encode(), b"default")
     assert admin.permission == "admin"
     await gate.aclose()
-    here.close()
-    there.close()
+    await here.aclose()
+    await there.aclose()

@@ -1,16 +1,15 @@
 """Every store adds calls up alike, and the sums always agree with the rows."""
 
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from inferway.store.ledger import SqlLedger
 from inferway.store.memory.ledger import MemoryLedger
-from inferway.store.sqlite.database import Database
+from inferway.store.work import SqlDatabase
 from inferway.types import METERS, Usage
 from inferway.usage.ledger import Ledger
 from inferway.usage.queries import Cutoffs, Dimension, Place, Repriced, UsageQuery
@@ -45,14 +44,9 @@ GROUPS: tuple[tuple[Dimension, ...], ...] = (
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    if request.param == "memory":
-        yield MemoryLedger()
-        return
-    database = Database.open(tmp_path / "inferway.db")
-    yield SqlLedger(database)
-    database.close()
+@pytest.fixture
+def ledger(database: SqlDatabase | None) -> Ledger:
+    return MemoryLedger() if database is None else SqlLedger(database)
 
 
 def some_calls(count: int, seed: int = 7) -> list[UsageRecord]:

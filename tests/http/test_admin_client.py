@@ -38,20 +38,28 @@ from mixpeek.models.user_create_request import UserCreateRequest
 from mixpeek.models.user_role import UserRole
 from mixpeek.models.user_update_request import UserUpdateRequest
 
+from inferway.access.directory import Founding
+from inferway.app.desk import open_office
+from tests.databases.postgres import Postgres
 from tests.http.kit import Gateway, Upstream, completion, running
 from tests.http.kit import Reply as UpstreamReply
 
 ADMIN = "admin@localhost"
 
 
-@pytest.fixture(scope="module")
-def house(session_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A server of this module's own: its keys and names are nobody else's."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(
+    request: pytest.FixtureRequest, session_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A server of this module's own on each database: its keys and names are nobody else's."""
     folder: Path = tmp_path_factory.mktemp("house")
-    with running(
-        folder, OPENAI_API_KEY="sk-operators-own", OPENAI_BASE_URL=f"{session_upstream.url}/v1"
-    ) as gateway:
+    environ = {"OPENAI_API_KEY": "sk-operators-own", "OPENAI_BASE_URL": f"{session_upstream.url}/v1"}
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        environ["INFERWAY_DATABASE_URL"] = server.new_database()
+    with running(folder, **environ) as gateway:
         yield gateway
+        assert (folder / "inferway.db").exists() == (request.param == "sqlite")
 
 
 @pytest.fixture
@@ -357,7 +365,11 @@ def test_what_is_not_writable_is_refused_by_name(house: Gateway, method: str, pa
 
 
 def test_another_organization_is_invisible(house: Gateway) -> None:
-    founding, key = asyncio.run(house.app.office.administration.create_tenant("Other", "bob@other.com"))
+    async def create() -> tuple[Founding, str]:
+        async with open_office(house.app.settings) as office:
+            return await office.administration.create_tenant("Other", "bob@other.com")
+
+    founding, key = asyncio.run(create())
     theirs = NamespacesApi(client(house, key))
     assert [each.namespace_name for each in theirs.list_namespaces_get().results] == ["default"]
     ours = NamespacesApi(client(house)).get_namespace("default")

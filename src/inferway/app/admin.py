@@ -24,7 +24,7 @@ from inferway.http.strangers import Doorkeeper
 from inferway.pipeline.lending import host_of
 from inferway.providers.registry import Registry
 from inferway.settings import Settings
-from inferway.store.sqlite.database import Database
+from inferway.store.work import SqlDatabase
 from inferway.usage.ledger import Ledger
 
 _FREE_BYTES = 64 * 1024 * 1024
@@ -90,7 +90,7 @@ class Probes:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        database: SqlDatabase,
         gate: Gate,
         registry: Registry,
         queue: Callable[[], bool],

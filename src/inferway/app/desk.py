@@ -9,9 +9,9 @@ from pathlib import Path
 
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
-from inferway.access.founding import found_or_recall
 from inferway.access.keyring import open_ring
 from inferway.access.vault import Vault
+from inferway.app.stores import Store
 from inferway.cache.kept import KeptAnswers
 from inferway.errors import OperatorError
 from inferway.pipeline.once import reseal_all
@@ -19,14 +19,7 @@ from inferway.providers.local.catalogue import LocalModel, load_catalogue
 from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, PullReport, list_models, pull
 from inferway.providers.local.shelf import Busy, FileReport, Shelf
 from inferway.settings import Settings
-from inferway.store.directory import SqlDirectory
-from inferway.store.kept import SqlKeptAnswers
-from inferway.store.ledger import SqlLedger
-from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.usage.ledger import Ledger
-
-DATABASE_FILE = FILE_NAME
-"""The store's file in the data folder."""
 
 _STRAGGLERS_S = 1.0
 _ENGINE_PACKAGES = {
@@ -52,20 +45,17 @@ class Office:
 
 @contextlib.asynccontextmanager
 async def open_office(settings: Settings) -> AsyncIterator[Office]:
-    """The store of the data folder, founded if it is empty. A server that runs on it sees changes within 5 s.
+    """The store that the settings name, founded if it is empty. A server that runs on it sees changes within 5 s.
 
     Raises an `OperatorError`, and `StoreUnavailable`.
     """
-    database = Database.open(settings.data_dir / DATABASE_FILE)
+    store = Store(settings)
     try:
-        directory = SqlDirectory(database)
-        await found_or_recall(directory, settings.data_dir)
-        organizations = await directory.list_organizations()
-        yield Office(
-            directory, SqlKeptAnswers(database), SqlLedger(database), organizations[0].organization_id
-        )
+        await store.open()
+        organizations = await store.directory.list_organizations()
+        yield Office(store.directory, store.kept, store.ledger, organizations[0].organization_id)
     finally:
-        database.close()
+        await store.aclose()
 
 
 async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:

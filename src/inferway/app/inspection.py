@@ -5,11 +5,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from inferway.app.desk import DATABASE_FILE
+from inferway.app.stores import Store
 from inferway.settings import Settings
-from inferway.store.directory import SqlDirectory
-from inferway.store.ledger import SqlLedger
-from inferway.store.sqlite.database import Database
 from inferway.usage.journal import SUFFIX
 
 _RECENT = 1000
@@ -24,18 +21,20 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 async def count_unpriced(settings: Settings) -> dict[tuple[str, str], int]:
-    """How many of each organization's last thousand calls have no known cost, by provider and model. Raises `StoreError`."""
-    database = Database.open(settings.data_dir / DATABASE_FILE)
+    """How many of each organization's last thousand calls have no known cost, by provider and model.
+
+    Raises `StoreError` and `StoreUnavailable`.
+    """
+    store = Store(settings)
     try:
         found: Counter[tuple[str, str]] = Counter()
-        ledger = SqlLedger(database)
-        for organization in await SqlDirectory(database).list_organizations():
-            for record in await ledger.list_records(organization.organization_id, limit=_RECENT):
+        for organization in await store.directory.list_organizations():
+            for record in await store.ledger.list_records(organization.organization_id, limit=_RECENT):
                 if record.cost_microusd is None and record.status in _ANSWERED:
                     found[record.provider, record.model] += 1
         return dict(found)
     finally:
-        database.close()
+        await store.aclose()
 
 
 def find_waiting(settings: Settings) -> Waiting:

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from inferway.access.founding import found_or_recall
+from inferway.access.directory import Directory
 from inferway.access.gate import Gate
 from inferway.app.admin import AdminOffice, Probes
 from inferway.app.limits import Limits as CallLimits
@@ -17,6 +17,7 @@ from inferway.app.once import make_once
 from inferway.app.pricing import make_prices
 from inferway.app.resilience import breakers, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
+from inferway.app.stores import Store
 from inferway.app.watching import Watching
 from inferway.http.exchange import Exchange
 from inferway.http.front import INFERENCE_PATH, Front, pages_app
@@ -36,10 +37,6 @@ from inferway.providers.transport import HttpTransport, Limits
 from inferway.resilience.adaptive import Valve
 from inferway.resilience.memory import MemoryWatch
 from inferway.settings import Settings
-from inferway.store.directory import SqlDirectory
-from inferway.store.kept import SqlKeptAnswers
-from inferway.store.ledger import SqlLedger
-from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
 
@@ -61,9 +58,12 @@ class Inferway:
     def __init__(self, settings: Settings, engine_socket: Path | None = None) -> None:
         self.settings = settings
         self.is_ready = False
-        self.database = Database.open(settings.data_dir / FILE_NAME)
-        self.directory = SqlDirectory(self.database)
-        self.ledger = SqlLedger(self.database)
+        self.store = Store(settings)
+        self.database, self.directory, self.ledger = (
+            self.store.database,
+            self.store.directory,
+            self.store.ledger,
+        )
         self.gate = _gate(settings, self.directory)
         self.limits = CallLimits(settings, self.ledger)
         self.circuits = open_circuits(settings)
@@ -93,7 +93,7 @@ class Inferway:
     async def running(self) -> AsyncIterator[None]:
         """Everything started; on the way out calls have ended, and what they used is in the ledger."""
         settings = self.settings
-        await found_or_recall(self.directory, settings.data_dir)
+        await self.store.begin()
         journal = _journal(settings)
         drain = Drain(journal, self.ledger, every_s=settings.journal.drain_s)
         draining = asyncio.create_task(drain.run())
@@ -106,7 +106,7 @@ class Inferway:
         )
         keeping = asyncio.create_task(self.limits.keeper.run())
         await self.local.start()
-        once = make_once(settings, SqlKeptAnswers(self.database), journal)
+        once = make_once(settings, self.store.kept, journal)
         tending = asyncio.create_task(once.run())
         self._front = self._started(journal, draining, once)
         self.is_ready = True
@@ -128,7 +128,10 @@ class Inferway:
             self.media.close()
             await self.limits.aclose()
             self.circuits.close()
-            self.database.close()
+            await self.store.aclose()
+
+    def _can_serve(self) -> bool:
+        return self.is_ready and self.store.is_open
 
     def _unstarted(self) -> Front:
         """What there is before the lifespan began: the lifespan itself."""
@@ -138,7 +141,7 @@ class Inferway:
             async with self.running():
                 yield
 
-        pages = pages_app(Pages(lambda: self.is_ready).routes(), lifespan)
+        pages = pages_app(Pages(self._can_serve).routes(), lifespan)
         return Front(inference=None, pages=pages)
 
     def _started(self, journal: Journal, draining: "asyncio.Task[None]", once: Once) -> Front:
@@ -160,7 +163,7 @@ class Inferway:
             lambda: not draining.done() and journal.pending_bytes <= settings.journal.backlog_max_mb * _MIB,
         )
         pages = self.watching.counted(
-            pages_app([*Pages(lambda: self.is_ready).routes(), *self.office.routes(probes.all(), doorkeeper)])
+            pages_app([*Pages(self._can_serve).routes(), *self.office.routes(probes.all(), doorkeeper)])
         )
         inference = self.watching.traced(INFERENCE_PATH, endpoint)
         return Front(inference=inference, pages=pages, allowed_hosts=settings.server.allowed_hosts)
@@ -189,7 +192,7 @@ class Inferway:
         return Pipeline(parts, bounds)
 
 
-def _gate(settings: Settings, directory: SqlDirectory) -> Gate:
+def _gate(settings: Settings, directory: Directory) -> Gate:
     access = settings.access
     return Gate(
         directory, cached_keys=access.cached_keys, refresh_s=access.refresh_s, grace_s=access.outage_grace_s

@@ -10,17 +10,16 @@ from socket import socket
 
 import uvloop
 
-from inferway.access.founding import found_or_recall
 from inferway.app.local import begin_pulls, make_pool
 from inferway.app.root import Inferway, create
+from inferway.app.stores import Store
 from inferway.app.watching import metrics_port
+from inferway.errors import StoreUnavailable
 from inferway.http.server import listen, serve, url_of
 from inferway.http.supervisor import Supervisor
 from inferway.observe.logs import configure_logs
 from inferway.providers.local.remote import PoolServer, choose_socket
 from inferway.settings import Settings
-from inferway.store.directory import SqlDirectory
-from inferway.store.sqlite.database import FILE_NAME, Database
 
 OnReady = Callable[[str], object]
 
@@ -53,11 +52,14 @@ async def _serve_alone(settings: Settings, bound: socket, ready: Callable[[], ob
 
 async def _supervise(settings: Settings, bound: socket, on_ready: Callable[[], object]) -> None:
     # Founded here first, so that what is wrong with the data folder is said once and not by each worker.
-    database = Database.open(settings.data_dir / FILE_NAME)
+    store = Store(settings)
     try:
-        await found_or_recall(SqlDirectory(database), settings.data_dir)
+        await store.open()
+    except StoreUnavailable:
+        # Each worker goes on trying, and is not ready before.
+        pass
     finally:
-        database.close()
+        await store.aclose()
     async with metrics_port(settings), _engines(settings) as engine_socket:
         make = partial(make_worker, settings, engine_socket)
         await Supervisor(make, bound, settings.server).run(on_ready)

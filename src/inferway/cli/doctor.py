@@ -18,9 +18,9 @@ from inferway import __version__
 from inferway.access.credentials import FILE_NAME as CREDENTIALS_FILE
 from inferway.access.credentials import find_credentials
 from inferway.access.keys import digest_of
-from inferway.app.desk import DATABASE_FILE, ModelDesk, open_office
+from inferway.app.desk import ModelDesk, open_office
 from inferway.app.inspection import count_unpriced, find_waiting
-from inferway.app.stores import look_at_store
+from inferway.app.stores import DATABASE_FILE, look_at_store
 from inferway.cli.finding import Finding, fail, ok, warn
 from inferway.cli.outside import look_outside
 from inferway.cli.running import find_running
@@ -111,19 +111,22 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    if not (settings.data_dir / DATABASE_FILE).exists():
-        yield ok("store", "is made at the first start")
-        return
     try:
         tables = asyncio.run(look_at_store(settings))
+        if tables.revision is None:
+            yield ok("store", f"{tables.database} is made at the first start")
+            return
         if not tables.is_current:
             yield warn("store", f"{tables.database} has older tables. Run: inferway db upgrade")
             return
         state = asyncio.run(_state_of_key(settings))
-    except (OperatorError, GatewayError) as error:
+    except OperatorError as error:
         yield fail("store", str(error))
         return
-    yield ok("store", f"{settings.data_dir / DATABASE_FILE} opens and is up to date")
+    except GatewayError as error:
+        yield fail("store", f"{error.message} Look at database.url, and whether its server runs.")
+        return
+    yield ok("store", f"{tables.database} opens and is up to date")
     if state not in (None, "active"):
         yield warn(
             "store", f"the inference key of the credentials file is {state}. Make one: inferway key create"
@@ -200,8 +203,6 @@ def _providers(settings: Settings) -> Iterator[Finding]:
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:
-    if not (settings.data_dir / DATABASE_FILE).exists():
-        return
     try:
         if not asyncio.run(look_at_store(settings)).is_current:
             return

@@ -55,6 +55,7 @@ _STANDARD_OTEL = {
     "OTEL_SERVICE_NAME": "service_name",
 }
 _SHORT_NAMES = {
+    "INFERWAY_DATABASE_URL": "database.url",
     "INFERWAY_URL": "client.url",
     "INFERWAY_API_KEY": "client.api_key",
     "INFERWAY_NAMESPACE": "client.namespace",

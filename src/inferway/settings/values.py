@@ -317,6 +317,27 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
     ] = None
 
 
+class DatabaseSettings(Struct, frozen=True, kw_only=True):
+    """`[database]`: where organizations, keys and usage are kept."""
+
+    url: Annotated[
+        Secret | None,
+        Meta(
+            description=(
+                "A PostgreSQL database (postgresql://user:password@host:port/name) that several machines share; by default a file in "
+                "the data folder (INFERWAY_DATABASE_URL too)."
+            )
+        ),
+    ] = None
+    connections: Annotated[
+        int, Meta(ge=1, le=100, description="Connections that one worker may have to PostgreSQL.")
+    ] = 4
+    timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=30, description="Seconds that PostgreSQL may take to answer before it counts as away."),
+    ] = 3.0
+
+
 class LimitSettings(Struct, frozen=True, kw_only=True):
     """`[limits]`: how much a caller may use. What is not set is the tier's; 0 turns a limit off, and its headers with it."""
 
@@ -525,6 +546,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     local: LocalSettings = LocalSettings()
     media: MediaSettings = MediaSettings()
     access: AccessSettings = AccessSettings()
+    database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     idempotency: IdempotencySettings = IdempotencySettings()

@@ -1,0 +1,1 @@
+"""One PostgreSQL database: the store that several machines share."""
