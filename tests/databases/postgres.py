@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +26,6 @@ _SETTINGS = {
     # Nothing here outlives the tests.
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "shared_buffers": "16MB",
     "max_connections": "60",
     "max_wal_senders": "0",
@@ -102,7 +102,9 @@ class Postgres:
         return self.url(name)
 
     def execute(self, statement: str, database: str = "postgres") -> None:
-        asyncio.run(self._execute(statement, database))
+        # In a thread: whoever calls may be in a loop of its own.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self._execute(statement, database)).result()
 
     async def _execute(self, statement: str, database: str) -> None:
         connection = await asyncpg.connect(self.url(database), timeout=5)

@@ -26,6 +26,7 @@ SCENARIOS = (
     Scenario("ssrf", 120),
     Scenario("upstream", 300),
     Scenario("simulation", 300),
+    Scenario("outage", 300),
     Scenario("drain", 120),
     Scenario("rolling", 300),
     Scenario("kills", 900),
