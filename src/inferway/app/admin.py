@@ -84,7 +84,8 @@ class Probes:
 
     `cache`: what the gate remembers of keys is fresh. `metadata`: the database answers. `vector_store`: the database takes writes, where
     vectors are to be kept. `object_storage`: the data folder can be written and has room. `task_queue`: usage moves from the journal to the
-    database, and its backlog is within bounds. `inference`: at least one provider can be called: it has a credential or is in this process.
+    database, and its backlog is within bounds. `inference`: at least one provider can be called: it has a credential or is in this process,
+    and its circuit is not open.
     """
 
     def __init__(
@@ -94,9 +95,11 @@ class Probes:
         gate: Gate,
         registry: Registry,
         queue: Callable[[], bool],
+        left_alone: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._settings, self._database, self._gate = settings, database, gate
         self._registry, self._queue = registry, queue
+        self._left_alone = left_alone
 
     def all(self) -> dict[str, Probe]:
         """A probe for each role."""
@@ -128,8 +131,10 @@ class Probes:
 
     async def _inference(self) -> str | None:
         rows = self._registry.rows()
-        is_able = any(row.credential is not None or row.address is None for row in rows)
-        return None if is_able else "no provider has a credential"
+        able = [row.name for row in rows if row.credential is not None or row.address is None]
+        if not able:
+            return "no provider has a credential"
+        return None if set(able) - self._left_alone() else "every provider is left alone after failures"
 
 
 def _folder_fault(folder: Path) -> str | None:

@@ -45,3 +45,10 @@ def breakers(lines: Lines) -> Iterable[tuple[str, str, str]]:
         known = worst.setdefault((each.provider, each.credential), state)
         worst[each.provider, each.credential] = max(known, state, key=_WORSE.index)
     return ((provider, credential, state) for (provider, credential), state in worst.items())
+
+
+def left_alone(lines: Lines) -> frozenset[str]:
+    """The providers whose circuit under the operator's credential is open."""
+    return frozenset(
+        each.provider for each in lines.states() if each.state == "open" and each.credential == "operator"
+    )

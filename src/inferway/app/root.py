@@ -15,7 +15,7 @@ from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
 from inferway.app.once import make_once
 from inferway.app.pricing import make_prices
-from inferway.app.resilience import breakers, make_attempts, make_lines, open_circuits
+from inferway.app.resilience import breakers, left_alone, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
 from inferway.app.stores import Store
 from inferway.app.watching import Watching
@@ -161,6 +161,7 @@ class Inferway:
             self.gate,
             self.registry,
             lambda: not draining.done() and journal.pending_bytes <= settings.journal.backlog_max_mb * _MIB,
+            lambda: left_alone(self.lines),
         )
         pages = self.watching.counted(
             pages_app([*Pages(self._can_serve).routes(), *self.office.routes(probes.all(), doorkeeper)])
