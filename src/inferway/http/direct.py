@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from inferway.http.exchange import Exchange, count_hosts, first_headers
+from inferway.http.exchange import Exchange, count_hosts
 from inferway.http.render import Header
 from inferway.http.wire import receive_body, refuse_announced, too_large
 
@@ -33,9 +33,10 @@ class Connection(Protocol):
 
 
 class DirectCycle(RequestResponseCycle):
-    """One request with its answer. It is a uvicorn cycle too, which sends answers in pieces and receives bodies in pieces.
+    """One request with its answer; `headers` come without blanks around them.
 
-    The work begins when the head is there. A client that hangs up cancels it at once: nothing has to watch for that.
+    It is a uvicorn cycle too, which sends answers in pieces and receives bodies in pieces. The work begins when the head is there. A client
+    that hangs up cancels it at once: nothing has to watch for that.
     """
 
     # Attributes are set here and not by uvicorn's class, whose scope, event and loggers nothing needs.
@@ -53,7 +54,7 @@ class DirectCycle(RequestResponseCycle):
     _is_taken = False
 
     def __init__(self, connection: Connection, headers: Sequence[Header], *, keep_alive: bool) -> None:
-        self.headers = first_headers(headers)
+        self.headers = dict(reversed(headers))
         # Without a name twice there is at most one Host.
         is_unique = len(self.headers) == len(headers)
         self.hosts = int(b"host" in self.headers) if is_unique else count_hosts(headers)

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 from inferway.http.render import Header
 from inferway.http.wire import Receive, Scope, Send, read_body
 
+BLANKS = b" \t"
+"""What may stand around the value of a header."""
+
 
 class Exchange(Protocol):
     """A request and its answer.
@@ -111,7 +114,7 @@ class AsgiExchange:
 
 def first_headers(headers: Sequence[Header]) -> dict[bytes, bytes]:
     """The first header of each name, without the blanks around it."""
-    return {name: value.strip(b" \t") for name, value in reversed(headers)}
+    return {name: value.strip(BLANKS) for name, value in reversed(headers)}
 
 
 def count_hosts(headers: Sequence[Header]) -> int:

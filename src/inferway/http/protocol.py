@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from inferway.http.direct import DirectCycle, Serve
+from inferway.http.exchange import BLANKS
 from inferway.outbox import Outbox
 
 _log = logging.getLogger("inferway.http")
@@ -155,7 +156,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
-        self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value.strip(BLANKS)))
 
     def on_headers_complete(self) -> None:
         """The head is whole: it is checked before anything is started for it."""

@@ -230,20 +230,26 @@ class Pipeline:
     async def _run(self, ride: Ride) -> tuple[list[Settled], BaseException | None]:
         """Every unit's outcome, and what the whole call fails with: all units failing, or the caller leaving."""
         try:
-            calls = make_calls(ride.request, await self._load(ride))
+            loaded = await self._load(ride) if media_of(ride.request) else {}
+            calls = make_calls(ride.request, loaded)
             for route in ride.plan.routes[1:]:
                 prepare(route, calls[0])  # a fallback that cannot take the call is told before it is needed
             if ride.ticket.counts_use:
                 routes, journey = ride.plan.routes, ride.journey
                 calls = await self._reserver.reserve(ride.ticket, calls, routes, journey, ride.record_id)
-            units = [self._unit(ride, index, call, alone=len(calls) == 1) for index, call in enumerate(calls)]
-            outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
+            if len(calls) == 1:
+                outcomes = [await self._unit(ride, 0, calls[0], alone=True)]
+            else:
+                units = [self._unit(ride, index, call, alone=False) for index, call in enumerate(calls)]
+                outcomes = await side_by_side(units, self._bounds.prompt_concurrency)
         except asyncio.CancelledError as left:
             return [], left
         except GatewayError as refusal:
             return [], refusal
         except Exception as defect:  # noqa: BLE001 - a defect of ours is settled first, then raised as it is
             return [], defect
+        if not ride.journey.failed:
+            return outcomes, None
         errors = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
         return outcomes, errors[0] if len(errors) == len(outcomes) else None
 
@@ -276,10 +282,11 @@ class Pipeline:
         target = first.route.target
         data: Any
         if isinstance(first.result, ChatResult):
-            data = Completions(completions=tuple(_completion(outcome) for outcome in outcomes))
+            data = Completions(completions=tuple([_completion(outcome) for outcome in outcomes]))
         else:
             data = data_of(first.result, singular=ride.request.inputs.singular)
-        warnings = (*ride.plan.warnings, *ride.journey.warnings, *_detours(ride.plan, outcomes))
+        detours = _detours(ride.plan, outcomes) if len(ride.plan.routes) > 1 else ()
+        warnings = (*ride.plan.warnings, *ride.journey.warnings, *detours)
         version = first.result.model
         shared = ride.journey.shared is not None
         cache = {"kind": "semantic", "status": "off"} if ride.request.enable_semantic_cache else None
