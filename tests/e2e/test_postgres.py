@@ -32,7 +32,11 @@ def test_every_verb_uses_the_database_that_the_url_names(postgres: Postgres, tmp
     other = tmp_path / "another machine"
     with serving(other, "--workers", "2", **env) as served:
         assert served.ready["api_key"] is None, "who founded it has the keys"
-        headers = {"Authorization": f"Bearer {key}", "X-Namespace": "second"}
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "X-Namespace": "second",
+            "Content-Type": "application/json",
+        }
         connection = HTTPConnection("127.0.0.1", served.port, timeout=30)
         connection.request("POST", "/v1/inference", json.dumps(fake_call()), headers)
         assert connection.getresponse().status == 200
@@ -48,14 +52,19 @@ def test_a_database_that_is_not_there_or_not_ours_is_told_in_a_line(
         free.bind(("127.0.0.1", 0))
         gone = f"postgresql://u:hidden@127.0.0.1:{free.getsockname()[1]}/d"
     wrong = postgres.url().replace("postgres:", "postgres:hidden", 1)
-    for verb in (("key", "list"), ("db", "status"), ("db", "upgrade"), ("doctor",)):
-        for url in (gone, wrong, "mysql://u:hidden@h/d"):
-            ended = run(*verb, data_dir=tmp_path, env={"INFERWAY_DATABASE_URL": url})
-            said = ended.stdout + ended.stderr
-            assert ended.returncode == 1, said
-            assert "atabase" in said
-            assert "hidden" not in said
-            assert "Traceback" not in said
+    tries = (
+        (("key", "list"), gone),
+        (("doctor",), gone),
+        (("db", "upgrade"), wrong),
+        (("db", "status"), "mysql://u:hidden@h/d"),
+    )
+    for verb, url in tries:
+        ended = run(*verb, data_dir=tmp_path, env={"INFERWAY_DATABASE_URL": url})
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 1, said
+        assert "atabase" in said
+        assert "hidden" not in said
+        assert "Traceback" not in said
 
 
 def test_a_server_with_a_wrong_password_refuses_to_start(postgres: Postgres, tmp_path: Path) -> None:
