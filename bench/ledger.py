@@ -67,7 +67,7 @@ async def _run(asked: argparse.Namespace) -> None:
         async with opened(folder) as (ledger, size):
             rate = await _fill(ledger, asked.rows, asked.keys)
             _say(
-                f"{asked.rows:,} calls of {asked.keys} keys: {rate:,.0f} rows/s with their rollups, {size() / 1e6:,.0f} MB"
+                f"{asked.rows:,} calls of {asked.keys} keys: {rate:,.0f} rows/s with their rollups, {await size() / 1e6:,.0f} MB"
             )
             _say(f"{'question over 90 days, ms':44} {'p50':>8} {'p95':>8} {'CPU':>8} {'rows':>7}")
             for name, middle, high, cpu, count in [each async for each in _questions(ledger)]:
@@ -75,19 +75,23 @@ async def _run(asked: argparse.Namespace) -> None:
 
 
 @asynccontextmanager
-async def _sqlite(folder: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], int]]]:
+async def _sqlite(folder: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], Awaitable[int]]]]:
     database = Database.open(folder / FILE_NAME)
     try:
-        yield SqlLedger(database), lambda: sum(each.stat().st_size for each in folder.glob(f"{FILE_NAME}*"))
+        yield SqlLedger(database), lambda: _size(folder)
     finally:
         database.close()
 
 
+async def _size(folder: Path) -> int:
+    return sum(each.stat().st_size for each in folder.glob(f"{FILE_NAME}*"))  # noqa: ASYNC240 - nobody else waits
+
+
 @asynccontextmanager
-async def _postgres(folder: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], int]]]:
+async def _postgres(_: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], Awaitable[int]]]]:
     from bench.postgres import running  # noqa: PLC0415 - needs a driver that an installation without PostgreSQL lacks
 
-    async with running(folder) as (database, size):
+    async with running() as (database, size):
         yield SqlLedger(database), size
 
 

@@ -39,6 +39,7 @@ from inferway.resilience.memory import MemoryWatch
 from inferway.settings import Settings
 from inferway.usage.drain import Drain
 from inferway.usage.journal import Journal
+from inferway.usage.retention import Kept, Retention
 
 _MIB = 1024 * 1024
 
@@ -108,13 +109,14 @@ class Inferway:
         await self.local.start()
         once = make_once(settings, self.store.kept, journal)
         tending = asyncio.create_task(once.run())
+        sweeping = asyncio.create_task(Retention(self.ledger, _kept(settings)).run())
         self._front = self._started(journal, draining, once)
         self.is_ready = True
         try:
             yield
         finally:
             self.is_ready = False
-            beside = (draining, keeping, tending)
+            beside = (draining, keeping, tending, sweeping)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -198,6 +200,11 @@ def _gate(settings: Settings, directory: Directory) -> Gate:
     return Gate(
         directory, cached_keys=access.cached_keys, refresh_s=access.refresh_s, grace_s=access.outage_grace_s
     )
+
+
+def _kept(settings: Settings) -> Kept:
+    """The section `[usage]`, field for field."""
+    return Kept(**{name: getattr(settings.usage, name) for name in Kept.__struct_fields__})
 
 
 def _journal(settings: Settings) -> Journal:

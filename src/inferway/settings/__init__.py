@@ -21,6 +21,7 @@ from inferway.settings.values import (
     ServerSettings,
     Settings,
     SettingsError,
+    UsageSettings,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SettingsError",
+    "UsageSettings",
     "describe",
     "load",
 ]

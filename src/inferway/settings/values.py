@@ -395,6 +395,20 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     ] = 2
 
 
+class UsageSettings(Struct, frozen=True, kw_only=True):
+    """`[usage]`: how long what was used is kept. What is older is deleted in the background, in short steps."""
+
+    calls_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Days that the row of each call is kept; 0 for good.")
+    ] = 0
+    hourly_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Days that sums by hour are kept; 0 for good.")
+    ] = 400
+    daily_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Days that sums by day are kept; 0 for good.")
+    ] = 0
+
+
 class JournalSettings(Struct, frozen=True, kw_only=True):
     """`[journal]`: where usage is written before an answer leaves."""
 
@@ -549,6 +563,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database: DatabaseSettings = DatabaseSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
+    usage: UsageSettings = UsageSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

