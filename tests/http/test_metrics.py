@@ -59,6 +59,17 @@ def test_a_call_shows_at_once_with_its_tokens_cost_and_attempt(served: Gateway) 
     assert any(name == "inferway_build_info" for name, _ in found)
 
 
+def test_an_answer_that_is_given_again_is_a_call_that_used_nothing(served: Gateway) -> None:
+    body = json.dumps({**MODEL, "inputs": {"prompts": ["hello"]}}).encode()
+    for _ in range(2):
+        headers = served.headers(**{"idempotency-key": "once"})
+        assert served.request("POST", "/v1/inference", body, headers).status == 200
+    found = samples(served)
+    labels = tuple(sorted({**MODEL, "operation": "chat", "status": "ok", "error": ""}.items()))
+    assert found["inferway_calls_total", labels] == 2
+    assert found["inferway_tokens_total", tuple(sorted({**MODEL, "meter": "input"}.items()))] == 3
+
+
 def test_a_stream_shows_its_time_to_the_first_token(served: Gateway, session_upstream: Upstream) -> None:
     session_upstream.answer = lambda _: Reply(chunks("a", "b"), headers={"content-type": "text/event-stream"})
     assert served.infer(stream=True).status == 200

@@ -3,20 +3,18 @@
 from inferway.access.keyring import open_ring
 from inferway.cache.kept import KeptAnswers, Room
 from inferway.pipeline.once import Once, Terms
-from inferway.pipeline.ports import Ledger
+from inferway.pipeline.ports import Ledger, Observer
 from inferway.settings import IdempotencySettings, Settings
 
 _MIB = 1024 * 1024
 
 
-def make_once(settings: Settings, store: KeptAnswers, ledger: Ledger) -> Once:
+def make_once(
+    settings: Settings, store: KeptAnswers, ledger: Ledger, observer: Observer | None = None
+) -> Once:
     """For one worker: those that share the store share the keys."""
-    return Once(
-        store,
-        open_ring(settings.secrets_key_file, settings.secrets_key),
-        ledger,
-        terms_of(settings.idempotency),
-    )
+    ring = open_ring(settings.secrets_key_file, settings.secrets_key)
+    return Once(store, ring, ledger, terms_of(settings.idempotency), observer=observer)
 
 
 def terms_of(chosen: IdempotencySettings) -> Terms:

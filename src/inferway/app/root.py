@@ -107,7 +107,7 @@ class Inferway:
         )
         keeping = asyncio.create_task(self.limits.keeper.run())
         await self.local.start()
-        once = make_once(settings, self.store.kept, journal)
+        once = make_once(settings, self.store.kept, journal, self.watching.observer)
         tending = asyncio.create_task(once.run())
         sweeping = asyncio.create_task(Retention(self.ledger, _kept(settings)).run())
         self._front = self._started(journal, draining, once)

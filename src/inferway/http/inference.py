@@ -167,9 +167,7 @@ class InferenceEndpoint:
 
     async def _replay(self, request: InferenceRequest, call: "_Call", once: Once, kept: Kept) -> None:
         request_id, timing = call.request_id, call.timing
-        await once.settle_replay(
-            kept, call.caller, request_id=request_id, timing=timing, streamed=request.stream
-        )
+        await once.settle_replay(kept, call.caller, request, request_id=request_id, timing=timing)
         if not request.stream:
             await _answer(call, kept.body, REPLAYED)
             return

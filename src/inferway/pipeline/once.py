@@ -27,7 +27,7 @@ from inferway.errors import (
     TooManyRequests,
     Unavailable,
 )
-from inferway.pipeline.ports import Ledger
+from inferway.pipeline.ports import Ledger, Observer
 from inferway.pipeline.request import InferenceRequest
 from inferway.providers.base import Timing
 from inferway.types import Deadline, Usage
@@ -96,10 +96,11 @@ class Once:
         ledger: Ledger,
         terms: Terms,
         *,
+        observer: Observer | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._store, self._ring, self._ledger = store, ring, ledger
-        self._terms, self._clock_us = terms, clock_us
+        self._terms, self._clock_us, self._observer = terms, clock_us, observer
         self._running: dict[tuple[bytes, str], Turn] = {}
         self._unsaved: dict[bytes, Row] = {}
         self._unsaved_bytes = 0
@@ -130,31 +131,32 @@ class Once:
         return found
 
     async def settle_replay(
-        self, kept: Kept, caller: Caller, *, request_id: str, timing: Timing, streamed: bool
+        self, kept: Kept, caller: Caller, request: InferenceRequest, *, request_id: str, timing: Timing
     ) -> None:
         """Records a call that gets the answer of another: it used nothing. Raises `JournalFull`."""
         latency_ms = timing.elapsed_ms()
-        await self._ledger.settle(
-            UsageRecord(
-                record_id=new_record_id(),
-                request_id=request_id,
-                organization_id=caller.organization_id,
-                namespace_id=caller.namespace_id,
-                key_id=caller.key_id,
-                operation=kept.operation,
-                provider=kept.provider,
-                model=kept.model,
-                status="ok",
-                started_at=datetime.now(UTC) - timedelta(milliseconds=latency_ms),
-                latency_ms=latency_ms,
-                upstream_ms=0.0,
-                usage=Usage(),
-                cost_microusd=0,
-                streamed=streamed,
-                cached=True,
-                cache_kind="idempotent",
-            )
+        record = UsageRecord(
+            record_id=new_record_id(),
+            request_id=request_id,
+            organization_id=caller.organization_id,
+            namespace_id=caller.namespace_id,
+            key_id=caller.key_id,
+            operation=kept.operation,
+            provider=kept.provider,
+            model=kept.model,
+            status="ok",
+            started_at=datetime.now(UTC) - timedelta(milliseconds=latency_ms),
+            latency_ms=latency_ms,
+            upstream_ms=0.0,
+            usage=Usage(),
+            cost_microusd=0,
+            streamed=request.stream,
+            cached=True,
+            cache_kind="idempotent",
         )
+        await self._ledger.settle(record)
+        if self._observer is not None:
+            self._observer.ended(record, request.parameters)
 
     async def aclose(self) -> None:
         """Calls have ended: saves what can be saved."""
