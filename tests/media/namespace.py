@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -219,10 +220,15 @@ async def main() -> None:
     )
     loader = MediaLoader(MediaSettings())
     urls = hostile_urls()
+    # A fetcher that asks the environment for a proxy would go straight to the canary.
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"), "http://127.0.0.1:8080")
+    os.environ.update(proxies)
     outcomes = Counter(await asyncio.gather(*(_fetch(loader, url) for url in urls)))
     rebinding = await _rebind(loader)
     reached = dict(canary.reached)
     honest = Counter(await asyncio.gather(*(_fetch(loader, url) for url in _HONEST_URLS)))
+    for name in proxies:
+        del os.environ[name]
     with ThreadPoolExecutor(16) as threads:
         sample = [url for url in urls if url.startswith("http://") and "/to?" not in url]
         await asyncio.gather(*(loop.run_in_executor(threads, _naive, url) for url in sample))

@@ -16,7 +16,11 @@ _KEY = re.compile(rb"sk_[0-9A-Za-z]{36}")
 
 def mint_key() -> str:
     """A new key: 30 base62 characters hold 178 random bits."""
-    body = "sk_" + random_text(_RANDOM_LENGTH)
+    return with_checksum("sk_" + random_text(_RANDOM_LENGTH))
+
+
+def with_checksum(body: str) -> str:
+    """A key's text of `sk_` and 30 characters with the checksum that belongs to it."""
     return body + _checksum(body.encode("ascii"))
 
 

@@ -93,6 +93,8 @@ class Supervisor:
             self._pass_on(process, self._signals and signal.SIGINT)
             try:
                 has_served = await self._is_ready(ours)
+                if has_served:
+                    _log.info("worker %d serves", process.pid)
                 if has_served and is_first:
                     self._count_ready()
                 await process.wait()

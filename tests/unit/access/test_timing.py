@@ -1,0 +1,98 @@
+"""How long a refusal takes tells nothing about how near a guess is."""
+
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from inferway.access.keys import mint_key, with_checksum
+from inferway.errors import Unauthorized
+from tests.unit.access.test_gate import House
+
+_SAMPLES = 20_000
+"""Of each class, in turns."""
+_LEAST_EFFECT = 0.02
+"""Of two guesses the nearer one takes longer in 50 % of all cases; this much more or less would be a leak."""
+
+Guess = Callable[[str], Awaitable[None]]
+
+
+def mann_whitney(one: list[int], other: list[int]) -> tuple[float, float]:
+    """How often a value of `one` is larger than one of `other` (0.5 when neither is), and the z-score of that.
+
+    Ranks with ties at their mean, the normal approximation with the correction for ties.
+    """
+    pooled = sorted([(value, 0) for value in one] + [(value, 1) for value in other])
+    rank_sum, ties, at = 0.0, 0, 0
+    while at < len(pooled):
+        end = at
+        while end < len(pooled) and pooled[end][0] == pooled[at][0]:
+            end += 1
+        size = end - at
+        mean_rank = (at + 1 + end) / 2
+        rank_sum += mean_rank * sum(1 for _, which in pooled[at:end] if which == 0)
+        ties += size**3 - size
+        at = end
+    n, m = len(one), len(other)
+    larger = rank_sum - n * (n + 1) / 2
+    variance = n * m / 12 * ((n + m + 1) - ties / ((n + m) * (n + m - 1)))
+    return larger / (n * m), (larger - n * m / 2) / math.sqrt(variance)
+
+
+async def _times(
+    guess: Guess, near: list[str], far: list[str], chance: random.Random
+) -> tuple[list[int], list[int]]:
+    """Nanoseconds of each guess, the classes mixed in a random order."""
+    found: tuple[list[int], list[int]] = ([], [])
+    for pair in zip(near, far, strict=True):
+        for which in chance.sample((0, 1), 2):
+            began = time.perf_counter_ns()
+            await guess(pair[which])
+            found[which].append(time.perf_counter_ns() - began)
+    return found
+
+
+async def test_a_guess_that_is_nearly_right_takes_as_long_as_any_other() -> None:
+    house = House()
+    _, right = await house.open()
+
+    async def guess(key: str) -> None:
+        try:
+            await house.enter(key)
+        except Unauthorized:
+            return
+        raise AssertionError("a guess got in")
+
+    chance = random.Random(7)
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    ends = {with_checksum(right[:29] + "".join(chance.choices(digits, k=4))) for _ in range(_SAMPLES + 100)}
+    near = sorted(ends - {right})[:_SAMPLES]
+    chance.shuffle(near)
+    far = [mint_key() for _ in range(_SAMPLES)]
+    share, score = mann_whitney(*await _times(guess, near, far, chance))
+    assert abs(share - 0.5) < _LEAST_EFFECT or abs(score) < 4, (share, score)
+
+
+async def test_the_measurement_finds_a_comparison_that_stops_at_the_first_difference() -> None:
+    right = "sk_" + "a" * 36
+
+    async def guess(key: str) -> None:
+        for mine, theirs in zip(right, key, strict=True):
+            if mine != theirs:
+                return
+
+    chance = random.Random(7)
+    near, far = ["sk_" + "a" * 30 + "b" * 6] * 2_000, ["sk_" + "b" * 36] * 2_000
+    share, score = mann_whitney(*await _times(guess, near, far, chance))
+    assert share > 0.5 + 5 * _LEAST_EFFECT
+    assert score > 10
+
+
+def test_equal_times_are_found_equal() -> None:
+    chance = random.Random(7)
+    one, other = ([chance.randrange(50) for _ in range(5_000)] for _ in range(2))
+    share, score = mann_whitney(one, other)
+    assert abs(share - 0.5) < _LEAST_EFFECT
+    assert abs(score) < 4
+    assert mann_whitney([1, 2], [3, 4])[0] == 0.0
+    assert mann_whitney([3, 4], [1, 2])[0] == 1.0
