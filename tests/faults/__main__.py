@@ -36,6 +36,7 @@ SCENARIOS = (
     Scenario("drain", 120),
     Scenario("rolling", 300),
     Scenario("kills", 900),
+    Scenario("soak", 3000, long=True),
 )
 """Each with the most seconds that it may take."""
 

@@ -60,6 +60,7 @@ class Families(Struct, frozen=True, kw_only=True):
     error_answers: Family
     http: Family
     http_s: Family
+    tasks: Family
     running: Family
     backlog: Family
     lag_s: Family
@@ -143,6 +144,7 @@ def families() -> Families:
         http_s=_durations(
             "inferway_http_request_duration_seconds", "Requests of the routes beside inference.", ("route",)
         ),
+        tasks=_gauge("inferway_tasks", "Tasks of the event loop, by worker process.", *WORKER),
         running=_gauge("inferway_inflight_calls", "Calls under way, by worker process.", *WORKER),
         backlog=_gauge("inferway_journal_backlog_bytes", "Usage that is not in the database yet.", *WORKER),
         lag_s=Family(

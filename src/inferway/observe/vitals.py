@@ -55,6 +55,7 @@ class Vitals:
             cells[lag_s + 1 + bisect_left(SHORT_S, late_s)] += 1
             sample += 1
             if sample % _LOOK_EVERY == 0:
+                self._set(self._families.tasks, self._worker, len(asyncio.all_tasks()))
                 self.look()
 
     def look(self) -> None:
