@@ -100,6 +100,8 @@ def test_a_client_that_never_reads_its_answer_is_cut_off(impatient: Served) -> N
         expected = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         assert b"200 OK" in head
         time.sleep(BODY_S + 2.0)  # Nothing is read meanwhile: that is the fault under test.
+        # The connection is over (1 would be "established"): the kernel does not go on sending for the server.
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != 1
         received = len(read_all(connection)) + len(head)
     assert received < expected
 

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import secrets
+import socket
+import sys
 from typing import Any, cast
 
 import httptools
@@ -25,6 +27,9 @@ _HELD_BACK_MAX = 64 * 1024
 
 # What is being received. Plain numbers: they are compared several times in each request.
 _HEAD, _BODY, _NOTHING = 0, 1, 2
+
+_AT_ONCE = b"\1\0\0\0\0\0\0\0" if sys.byteorder == "little" else b"\0\0\0\1\0\0\0\0"
+"""`struct linger`: on, for no time."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -99,7 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         bounds = self.bounds
         age_s = now - self.since
         if self.stalled_since is not None and now - self.stalled_since > bounds.body_timeout_s:
-            self.transport.abort()
+            self._reset()
         elif self.stage == _BODY:
             if age_s > bounds.body_timeout_s:
                 self.transport.close()
@@ -238,6 +243,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.stage == _HEAD or (self.is_busy() and not self.cycle.response_started and not self.pipeline):
             self.transport.write(_refusal(self.complaint))
         self.transport.close()
+
+    def _reset(self) -> None:
+        """Ends the connection and drops what is still to be sent; a mere close leaves that to the kernel, for as long as the peer likes."""
+        with self.transport.get_extra_info("socket").dup() as own:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
 
     def _may_be_direct(self) -> bool:
         """Whether the request is of the kind that needs nothing of ASGI: a POST, alone, whose body needs no word of ours to come."""
