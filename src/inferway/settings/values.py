@@ -179,7 +179,7 @@ class CallSettings(Struct, frozen=True, kw_only=True):
     texts_max: Annotated[int, Meta(ge=1, le=50_000, description="Most texts in one embedding call.")] = 10_000
     answer_max_mb: Annotated[
         int, Meta(ge=1, le=1024, description="Largest answer read from a provider, in MB.")
-    ] = 64
+    ] = 48
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True):
