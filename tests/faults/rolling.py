@@ -14,6 +14,8 @@ from tests.faults.figures import Asked, note, run, tell
 from tests.faults.programs import free_port, haproxy
 
 _LINES = 12
+_KNOWN_AFTER_S = 3.0
+"""The balancer asks three times a second, and believes the second answer."""
 
 
 class Load:
@@ -67,6 +69,8 @@ async def measure(asked: Asked) -> None:
             await asyncio.to_thread(old.process.wait, 40)
             again = _gateway(Path(folder) / "data", ports[number], wait_s)
             await asyncio.to_thread(stack.enter_context, again)
+            # As any rolling restart does: the next one goes when this one is known to be back.
+            await asyncio.sleep(_KNOWN_AFTER_S)
         await load.until(wanted)
         await load.stop()
     lost = load.told.total() - load.told["200"]
