@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,15 @@ from starlette.routing import Route
 
 from inferway.access.administration import OPERATOR
 from inferway.access.directory import AuditFilter
+from inferway.access.keyring import Keyring
 from inferway.access.keys import mint_key
 from inferway.access.records import Permission, User
 from inferway.access.scopes import Scope
+from inferway.cache.contents import CallHead, KeptCall
 from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import PARTS
 from inferway.http.front import INFERENCE_PATH
+from inferway.pipeline.content import Content, seal_content
 from tests.http.kit import Gateway, running
 
 CALLERS = {
@@ -120,7 +124,8 @@ async def _furnish(gateway: Gateway) -> House:
 async def _things(gateway: Gateway, tenant: str, email: str, name: str) -> dict[str, str]:
     """One thing of each kind in an organization, by the name that paths have for it."""
     office, directory = gateway.app.office, gateway.app.directory
-    namespace = await office.administration.create_namespace(tenant, f"{name}-namespace")
+    namespace = await office.administration.create_namespace(tenant, f"{name}-namespace", keep_days=1)
+    call = await _kept_call(gateway, tenant, namespace.namespace_id)
     user = await directory.find_user(tenant, email)
     await office.administration.create_key(user, f"{name}-key", Permission.READ)
     await office.vault.create(tenant, f"{name}-secret", "canary", OPERATOR)
@@ -131,7 +136,24 @@ async def _things(gateway: Gateway, tenant: str, email: str, name: str) -> dict[
         "key": f"{name}-key",
         "secret_name": f"{name}-secret",
         "audit_id": events[0].audit_id,
+        "call": call,
     }
+
+
+async def _kept_call(gateway: Gateway, tenant: str, namespace_id: str) -> str:
+    head = CallHead(
+        record_id=f"record-of-{namespace_id}",
+        organization_id=tenant,
+        namespace_id=namespace_id,
+        request_id="req_kept",
+        at_us=time.time_ns() // 1000,
+        **dict.fromkeys(("operation", "provider", "model", "status"), "ok"),
+    )
+    sealed = seal_content(
+        Keyring(gateway.app.settings.secrets_key_file).current(), head, Content(request=b"{}")
+    )
+    await gateway.app.store.contents.add([KeptCall(head=head, sealed=sealed)])
+    return head.record_id
 
 
 async def _well() -> None:

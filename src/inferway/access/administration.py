@@ -30,6 +30,7 @@ _TOLD = ("name", "description", "granted", "permission", "scopes", "models", "al
 _TOLD_TOO = (
     *("per_minute", "spend_budget", "namespace_budget", "role", "standing", "email", "metadata"),
     *("avatar_url", "logo_url", "billing_email", "notifications_email", "credentials", "attributes"),
+    "keep_days",
 )
 
 

@@ -125,6 +125,10 @@ class Directory(Protocol):
 
     async def remove_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None: ...
 
+    async def add_event(self, event: AuditEvent) -> None:
+        """Stores an event of something that changed no record."""
+        ...
+
     async def list_events(
         self, organization_id: str, wanted: AuditFilter, *, skip: int, limit: int
     ) -> tuple[tuple[AuditEvent, ...], int]:

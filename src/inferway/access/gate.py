@@ -243,6 +243,7 @@ class Gate:
             per_minute=record.per_minute,
             lent=await self._lent(organization, found),
             caps=caps_of(record, found, organization),
+            is_kept=found.keep_days is not None,
         )
 
     async def _lent(self, organization: Organization, namespace: Namespace) -> tuple[LentSecret, ...]:

@@ -75,6 +75,7 @@ class Namespace(Struct, frozen=True, kw_only=True):
     """A part of an organization that calls are made in; its name is unique there.
 
     `attributes` are fields of the reference client that other tools read: they are kept and returned, and mean nothing here.
+    `keep_days` is for how many days the requests and answers of its calls are kept; None: they are not.
     """
 
     namespace_id: str
@@ -87,6 +88,7 @@ class Namespace(Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
     credentials: Credentials = {}
     spend_budget: SpendBudget = SpendBudget()
+    keep_days: int | None = None
 
 
 class Role(StrEnum):
@@ -187,6 +189,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     """Who makes a call, in which namespace, with which of its own credentials, and with which models (none named: all).
 
     `per_minute` is the key's own limit of calls instead of the general one. `caps` is None for a caller that may spend without end.
+    `is_kept`: the namespace keeps what its calls ask and are answered.
     """
 
     organization_id: str
@@ -199,6 +202,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     lent: tuple[LentSecret, ...] = ()
     per_minute: int | None = None
     caps: tuple[SpendCap, ...] | None = None
+    is_kept: bool = False
 
 
 class Holder(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.routing import BaseRoute
 
 from inferway.access.administration import Administration
@@ -14,6 +15,7 @@ from inferway.access.gate import Gate
 from inferway.access.keyring import open_ring
 from inferway.access.vault import Vault
 from inferway.app.limits import terms_of
+from inferway.cache.contents import Contents
 from inferway.errors import BadRequest
 from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import Probe
@@ -22,6 +24,7 @@ from inferway.http.admin.table import AdminParts, endpoints_of
 from inferway.http.metrics import Scrape
 from inferway.http.strangers import Doorkeeper
 from inferway.pipeline.lending import host_of
+from inferway.pipeline.recall import Recall
 from inferway.providers.registry import Registry
 from inferway.settings import Settings
 from inferway.store.work import SqlDatabase
@@ -30,23 +33,33 @@ from inferway.usage.ledger import Ledger
 _FREE_BYTES = 64 * 1024 * 1024
 
 
+class Books(Struct, frozen=True, kw_only=True):
+    """What is stored, for those who administer."""
+
+    directory: Directory
+    ledger: Ledger
+    contents: Contents
+
+
 class AdminOffice:
     """The administration of one worker."""
 
     def __init__(
         self,
         settings: Settings,
-        directory: Directory,
-        ledger: Ledger,
+        books: Books,
         gate: Gate,
         registry: Registry,
         scrape: Scrape | None = None,
     ) -> None:
-        self._directory, self._ledger = directory, ledger
+        directory = books.directory
+        self._directory, self._ledger = directory, books.ledger
         self._gate, self._registry, self._scrape = gate, registry, scrape
         self._per_minute = terms_of(settings.limits).per_minute
         self.administration = Administration(directory, gate.forget)
-        self.vault = Vault(directory, open_ring(settings.secrets_key_file, settings.secrets_key), gate.forget)
+        ring = open_ring(settings.secrets_key_file, settings.secrets_key)
+        self.vault = Vault(directory, ring, gate.forget)
+        self.recall = Recall(books.contents, ring)
 
     def endpoints(self, probes: dict[str, Probe]) -> tuple[Endpoint, ...]:
         """Every route, with what it needs."""
@@ -55,6 +68,7 @@ class AdminOffice:
             ledger=self._ledger,
             administration=self.administration,
             vault=self.vault,
+            recall=self.recall,
             find_host=self._find_host,
             probes=probes,
             per_minute=self._per_minute,

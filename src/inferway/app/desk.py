@@ -9,12 +9,15 @@ from pathlib import Path
 
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
+from inferway.access.envelope import Kek, Ring
 from inferway.access.keyring import open_ring
 from inferway.access.vault import Vault
 from inferway.app.stores import Store
+from inferway.cache.contents import Contents
 from inferway.cache.kept import KeptAnswers
 from inferway.errors import OperatorError
 from inferway.pipeline.once import reseal_all
+from inferway.pipeline.recall import reseal_calls
 from inferway.providers.local.catalogue import LocalModel, load_catalogue
 from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, PullReport, list_models, pull
 from inferway.providers.local.shelf import Busy, FileReport, Shelf
@@ -30,14 +33,21 @@ _ENGINE_PACKAGES = {
 
 
 class Office:
-    """The store's books: who is there, what an administrator changes, the answers kept, and what was used.
+    """The store's books: who is there, what an administrator changes, the answers and calls kept, and what was used.
 
     `organization_id` is the founding organization's.
     """
 
-    def __init__(self, directory: Directory, kept: KeptAnswers, ledger: Ledger, organization_id: str) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        kept: KeptAnswers,
+        contents: Contents,
+        ledger: Ledger,
+        organization_id: str,
+    ) -> None:
         self.directory = directory
-        self.kept = kept
+        self.kept, self.contents = kept, contents
         self.ledger = ledger
         self.organization_id = organization_id
         self.administration = Administration(directory)
@@ -53,13 +63,15 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
     try:
         await store.open()
         organizations = await store.directory.list_organizations()
-        yield Office(store.directory, store.kept, store.ledger, organizations[0].organization_id)
+        yield Office(
+            store.directory, store.kept, store.contents, store.ledger, organizations[0].organization_id
+        )
     finally:
         await store.aclose()
 
 
 async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:
-    """Puts every secret and every kept answer under a new key-encryption key: the key's id, and how many secrets there were.
+    """Puts every secret, kept answer and kept call under a new key-encryption key: the key's id, and how many secrets there were.
 
     The old keys stay in the file until all is done, so that a rotation that was cut short is simply begun again. Raises an
     `OperatorError`, `StoreUnavailable`, and `CredentialUnavailable` when a secret cannot be opened; nothing is lost then.
@@ -69,13 +81,18 @@ async def rotate_secrets_key(settings: Settings) -> tuple[str, int]:
         vault = Vault(office.directory, ring)
         new = ring.prepend()
         count = await vault.rewrap_all(new)
-        await reseal_all(office.kept, ring, new)
+        await _reseal(office, ring, new)
         # A server may have read the file just before, and store what it sealed a moment later.
         await asyncio.sleep(_STRAGGLERS_S)
         count += await vault.rewrap_all(new)
-        await reseal_all(office.kept, ring, new)
+        await _reseal(office, ring, new)
         ring.keep_only(new)
         return new.kek_id, count
+
+
+async def _reseal(office: Office, ring: Ring, new: Kek) -> None:
+    await reseal_all(office.kept, ring, new)
+    await reseal_calls(office.contents, ring, new)
 
 
 class ModelDesk:

@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 
 from inferway.access.directory import Directory
 from inferway.access.gate import Gate
-from inferway.app.admin import AdminOffice, Probes
+from inferway.app.admin import AdminOffice, Books, Probes
+from inferway.app.keeping import make_keeping
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
 from inferway.app.once import make_once
@@ -29,6 +30,7 @@ from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings as MediaPolicy
 from inferway.observe.vitals import Sources
 from inferway.pipeline.flights import Flights
+from inferway.pipeline.keeping import Keeping
 from inferway.pipeline.life import Bounds, Parts, Pipeline
 from inferway.pipeline.once import Once
 from inferway.pipeline.units import Units
@@ -74,9 +76,8 @@ class Inferway:
         self.local = LocalModels(settings, engine_socket)
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
         self.watching = Watching(settings, lambda provider: self.registry.get(provider).address)
-        self.office = AdminOffice(
-            settings, self.directory, self.ledger, self.gate, self.registry, self.watching.scrape
-        )
+        books = Books(directory=self.directory, ledger=self.ledger, contents=self.store.contents)
+        self.office = AdminOffice(settings, books, self.gate, self.registry, self.watching.scrape)
         self.valve = Valve(
             calls_max=settings.server.calls_max, is_full=MemoryWatch(settings.server.memory_max_mb).is_full
         )
@@ -110,19 +111,22 @@ class Inferway:
         once = make_once(settings, self.store.kept, journal, self.watching.observer)
         tending = asyncio.create_task(once.run())
         sweeping = asyncio.create_task(Retention(self.ledger, _kept(settings)).run())
-        self._front = self._started(journal, draining, once)
+        content = make_keeping(settings, self.store.contents, self.directory)
+        writing = asyncio.create_task(content.run())
+        self._front = self._started(journal, draining, once, content)
         self.is_ready = True
         try:
             yield
         finally:
             self.is_ready = False
-            beside = (draining, keeping, tending, sweeping)
+            beside = (draining, keeping, tending, sweeping, writing)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
             await self.local.aclose()
             await self.transport.aclose()
             await once.aclose()
+            await content.aclose()
             await drain.aclose()
             await self.watching.aclose()
             await journal.aclose()
@@ -146,12 +150,14 @@ class Inferway:
         pages = pages_app(Pages(self._can_serve).routes(), lifespan)
         return Front(inference=None, pages=pages)
 
-    def _started(self, journal: Journal, draining: "asyncio.Task[None]", once: Once) -> Front:
+    def _started(
+        self, journal: Journal, draining: "asyncio.Task[None]", once: Once, content: Keeping
+    ) -> Front:
         settings = self.settings
         doorkeeper = Doorkeeper(self.limits.strangers, settings.server.trusted_proxies)
         endpoint = InferenceEndpoint(
             gate=self.gate,
-            pipeline=self._pipeline(journal),
+            pipeline=self._pipeline(journal, content),
             body_max_bytes=settings.server.body_max_mb * _MIB,
             on_error=self.watching.note_error,
             once=once,
@@ -171,7 +177,7 @@ class Inferway:
         inference = self.watching.traced(INFERENCE_PATH, endpoint)
         return Front(inference=inference, pages=pages, allowed_hosts=settings.server.allowed_hosts)
 
-    def _pipeline(self, journal: Journal) -> Pipeline:
+    def _pipeline(self, journal: Journal, content: Keeping) -> Pipeline:
         calls = self.settings.calls
         units = Units(make_attempts(calls, self.lines), calls.prompt_concurrency)
         parts = Parts(
@@ -184,6 +190,7 @@ class Inferway:
             pricer=make_prices(self.settings),
             lender=self.office.vault,
             observer=self.watching.observer,
+            content=content,
         )
         bounds = Bounds(
             timeout_s=calls.timeout_s,

@@ -9,6 +9,7 @@ from msgspec import Struct
 from inferway.access.founding import found_or_recall
 from inferway.errors import OperatorError, StoreUnavailable
 from inferway.settings import Settings
+from inferway.store.contents import SqlContents
 from inferway.store.directory import SqlDirectory
 from inferway.store.kept import SqlKeptAnswers
 from inferway.store.ledger import SqlLedger
@@ -49,6 +50,7 @@ class Store:
         self.directory = SqlDirectory(self.database)
         self.ledger = SqlLedger(self.database)
         self.kept = SqlKeptAnswers(self.database)
+        self.contents = SqlContents(self.database)
         self.is_open = False
         self._opening: asyncio.Task[None] | None = None
 

@@ -22,6 +22,7 @@ from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import (
     Admission,
+    ContentKeeper,
     Ledger,
     Lender,
     MediaLoader,
@@ -105,6 +106,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     flights: Flights | None = None
     observer: Observer | None = None
     moments: Moments = Moments()
+    content: ContentKeeper | None = None
 
 
 class Pipeline:
@@ -121,6 +123,7 @@ class Pipeline:
         self._lender = parts.lender
         self._observer = parts.observer
         self._moments = parts.moments
+        self._content = parts.content
         self._bounds = bounds
         self._reserver = Reserver(parts.pricer, bounds.answer_tokens)
 
@@ -169,13 +172,22 @@ class Pipeline:
             if self._observer is not None:
                 self._observer.ended(record, request.parameters)
             if error is not None:
+                if caller.is_kept:
+                    self._keep(record, request, error)
                 raise error
-            return self._answer(ride, outcomes, account)
+            answer = self._answer(ride, outcomes, account)
+            if caller.is_kept:
+                self._keep(record, request, answer)
+            return answer
         finally:
             if account is not None and ride is not None and ticket.counts_use:
                 known = account.microusd if ride.journey.is_cost_known else None
                 await ticket.settle(tokens=account.tokens, microusd=known)
             await ticket.release()
+
+    def _keep(self, record: UsageRecord, request: InferenceRequest, outcome: Answer | BaseException) -> None:
+        if self._content is not None:
+            self._content.keep(record, request, outcome)
 
     def deadline_of(self, request: InferenceRequest) -> Deadline:
         """By when a request must be answered whose time begins now."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inferway.access.records import LentSecret
+from inferway.pipeline.answer import Answer
+from inferway.pipeline.request import InferenceRequest
 from inferway.providers.base import Provider, Target
 from inferway.types import ChatEvent, Media, Operation, Parameters, SpendCap, Standing, Usage
 from inferway.usage.prices import Price
@@ -103,6 +105,14 @@ class Observer(Protocol):
     """Is told how each call ended, from the record that was settled: for metrics, traces and logs. It neither waits nor raises."""
 
     def ended(self, record: UsageRecord, parameters: Parameters) -> None: ...
+
+
+class ContentKeeper(Protocol):
+    """Keeps what calls in namespaces that ask for it asked and were answered, or failed with. It neither waits nor raises."""
+
+    def keep(
+        self, record: UsageRecord, request: InferenceRequest, outcome: Answer | BaseException
+    ) -> None: ...
 
 
 class Pricer(Protocol):

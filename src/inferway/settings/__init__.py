@@ -1,5 +1,6 @@
 """The settings: one frozen value, read once from defaults, a TOML file, the environment and the command line."""
 
+from inferway.settings.content import ContentSettings
 from inferway.settings.fields import Description, describe
 from inferway.settings.idempotency import IdempotencySettings
 from inferway.settings.media import MediaSettings
@@ -28,6 +29,7 @@ __all__ = [
     "AccessSettings",
     "CallSettings",
     "ClientSettings",
+    "ContentSettings",
     "DatabaseSettings",
     "Description",
     "IdempotencySettings",

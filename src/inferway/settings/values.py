@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from inferway.errors import OperatorError
+from inferway.settings.content import ContentSettings
 from inferway.settings.idempotency import IdempotencySettings
 from inferway.settings.media import MediaSettings
 
@@ -565,6 +566,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     journal: JournalSettings = JournalSettings()
     usage: UsageSettings = UsageSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
+    content: ContentSettings = ContentSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     otel: OtelSettings = OtelSettings()

@@ -204,6 +204,10 @@ class SqlDirectory:
         """See `Directory`."""
         await self._change(self._secrets.delete(secret), event=event)
 
+    async def add_event(self, event: AuditEvent) -> None:
+        """See `Directory`."""
+        await self._database.change(self._events.insert(event))
+
     async def list_events(
         self, organization_id: str, wanted: AuditFilter, *, skip: int, limit: int
     ) -> tuple[tuple[AuditEvent, ...], int]:

@@ -13,7 +13,7 @@ from inferway.pipeline.answer import Answer
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.pipeline.flights import Flights
 from inferway.pipeline.life import Bounds, Parts, Pipeline
-from inferway.pipeline.ports import Observer
+from inferway.pipeline.ports import ContentKeeper, Observer
 from inferway.pipeline.request import read_request
 from inferway.pipeline.units import Units
 from inferway.providers.base import Context, Prepared, Provider, Target, Timing
@@ -172,6 +172,7 @@ class Kit:
         bounds: Bounds | None = None,
         policy: RetryPolicy | None = None,
         observer: Observer | None = None,
+        content: ContentKeeper | None = None,
     ) -> None:
         self.now_s = 1_000.0
         self.ledger = MemoryLedger()
@@ -190,6 +191,7 @@ class Kit:
             ledger=self.ledger,
             pricer=self.pricer,
             observer=observer,
+            content=content,
         )
         self.pipeline = Pipeline(parts, chosen)
 

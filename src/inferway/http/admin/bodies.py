@@ -132,8 +132,14 @@ _Extractors = Annotated[tuple[Extractor, ...], Meta(max_length=100)]
 _Indexes = Annotated[tuple[PayloadIndex, ...], Meta(max_length=500)]
 
 
+class KeepContentBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how many days the requests and answers of a namespace's calls are kept."""
+
+    days: Annotated[int, Meta(ge=1, le=3650)]
+
+
 class NamespaceBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/namespaces`. `metadata` and `llm_credentials` are ours; the reference client always sends `mode`."""
+    """`POST /v1/namespaces`. `keep_content` and what administrators say are ours; the reference client always sends `mode`."""
 
     namespace_name: _NamespaceName
     mode: Literal["managed"] | None = None
@@ -143,6 +149,7 @@ class NamespaceBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     payload_indexes: _Indexes | None = None
     llm_credentials: _CredentialNames | None = None
     spend_budget: BudgetBody | None = None
+    keep_content: KeepContentBody | None = None
 
 
 class NamespacePatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +162,7 @@ class NamespacePatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     payload_indexes: _Indexes | UnsetType | None = UNSET
     llm_credentials: _CredentialNames | UnsetType | None = UNSET
     spend_budget: BudgetBody | UnsetType | None = UNSET
+    keep_content: KeepContentBody | UnsetType | None = UNSET
 
 
 class NamespaceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

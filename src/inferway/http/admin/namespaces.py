@@ -10,12 +10,14 @@ from inferway.access.directory import Directory
 from inferway.access.gate import require_permission
 from inferway.access.records import Namespace, Permission
 from inferway.access.scopes import permits
-from inferway.errors import Forbidden, InvalidShape, NotFound
+from inferway.errors import Forbidden, InvalidShape
 from inferway.http.admin.bodies import NamespaceBody, NamespacePatch, NamespaceQuery
 from inferway.http.admin.endpoint import Endpoint, Visit
 from inferway.http.admin.lending import Lending
 from inferway.http.admin.listing import Page, paged, pick
+from inferway.http.admin.places import require_namespace
 from inferway.http.admin.shown import budget_of, shown_namespace
+from inferway.pipeline.recall import Recall
 
 _NAMESPACES = "/v1/namespaces"
 _NAMESPACE = _NAMESPACES + "/{namespace}"
@@ -32,8 +34,11 @@ _query = msgspec.json.Decoder(NamespaceQuery)
 class NamespaceRoutes:
     """The routes of namespaces. One that a key's scopes leave out is not there for it."""
 
-    def __init__(self, directory: Directory, administration: Administration, lending: Lending) -> None:
+    def __init__(
+        self, directory: Directory, administration: Administration, lending: Lending, recall: Recall
+    ) -> None:
         self._directory, self._administration, self._lending = directory, administration, lending
+        self._recall = recall
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes and what each needs."""
@@ -54,7 +59,7 @@ class NamespaceRoutes:
     async def create(self, visit: Visit) -> object:
         """A new namespace."""
         body = await visit.body(_body)
-        _require_admin_for_money(visit, body)
+        _require_admin_for_some(visit, body)
         if not visit.may_see("namespace", body.namespace_name):
             raise Forbidden("This key's scopes leave that out.", code="scope_denied")
         namespace = await self._administration.create_namespace(
@@ -66,6 +71,7 @@ class NamespaceRoutes:
             attributes=_attributes({}, body),
             credentials=await self._lending.read(visit.organization_id, body.llm_credentials),
             spend_budget=budget_of(body.spend_budget),
+            keep_days=None if body.keep_content is None else body.keep_content.days,
         )
         return shown_namespace(namespace)
 
@@ -84,7 +90,7 @@ class NamespaceRoutes:
     async def change(self, visit: Visit) -> object:
         """Changes those fields that are given."""
         body = await visit.body(_patch)
-        _require_admin_for_money(visit, body)
+        _require_admin_for_some(visit, body)
         was = await self._namespace(visit)
         changes: dict[str, Any] = {}
         if body.namespace_name is not UNSET:
@@ -98,14 +104,21 @@ class NamespaceRoutes:
         if body.llm_credentials is not UNSET:
             given = body.llm_credentials
             changes["credentials"] = await self._lending.read(visit.organization_id, given)
+        if body.keep_content is not UNSET:
+            changes["keep_days"] = None if body.keep_content is None else body.keep_content.days
         if any(getattr(body, name) is not UNSET for name in _KEPT):
             changes["attributes"] = _attributes(was.attributes, body)
-        return shown_namespace(await self._administration.change_namespace(was, visit.actor, **changes))
+        now = await self._administration.change_namespace(was, visit.actor, **changes)
+        if now.keep_days is None and was.keep_days is not None:
+            await self._recall.forget(now.namespace_id)
+        return shown_namespace(now)
 
     async def remove(self, visit: Visit) -> object:
         """Removes a namespace: nothing can be called in it from then on."""
         namespace = await self._namespace(visit)
         await self._administration.remove_namespace(namespace, visit.actor)
+        if namespace.keep_days is not None:
+            await self._recall.forget(namespace.namespace_id)
         return {
             "success": True,
             "message": "The namespace is gone.",
@@ -120,14 +133,7 @@ class NamespaceRoutes:
         return found | {"results": [shown_namespace(each) for each in found["results"]]}
 
     async def _namespace(self, visit: Visit) -> Namespace:
-        """The namespace of the path; `NotFound` for one of another organization, and for one out of scope."""
-        reference = visit.place("namespace")
-        found = await self._directory.find_namespace(visit.organization_id, reference)
-        if found is None or not visit.may_see("namespace", found.namespace_id, found.name):
-            details = {"resource": "namespace", "id": reference[:128]}
-            message = "There is no such namespace in this organization."
-            raise NotFound(message, code="namespace_not_found", details=details)
-        return found
+        return await require_namespace(self._directory, visit)
 
     def _require_within(self, visit: Visit, was: Namespace, name: str) -> str:
         """A new name must leave the namespace within the key's scopes, as scopes may go by name."""
@@ -137,10 +143,10 @@ class NamespaceRoutes:
         return name
 
 
-def _require_admin_for_money(visit: Visit, body: NamespaceBody | NamespacePatch) -> None:
-    """What a namespace may spend, and with whose credentials, is an administrator's to say."""
+def _require_admin_for_some(visit: Visit, body: NamespaceBody | NamespacePatch) -> None:
+    """What a namespace may spend, with whose credentials, and what it keeps is an administrator's to say."""
     none = None if isinstance(body, NamespaceBody) else UNSET
-    if body.spend_budget is not none or body.llm_credentials is not none:
+    if any(each is not none for each in (body.spend_budget, body.llm_credentials, body.keep_content)):
         require_permission(visit.holder, Permission.ADMIN)
 
 

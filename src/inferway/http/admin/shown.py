@@ -119,6 +119,7 @@ def shown_namespace(namespace: Namespace) -> dict[str, Any]:
         "payload_indexes": list(namespace.attributes.get("payload_indexes", ())),
         "llm_credentials": shown_credentials(namespace.credentials),
         "spend_budget": shown_budget(namespace.spend_budget),
+        "keep_content": None if namespace.keep_days is None else {"days": namespace.keep_days},
         "namespace_ready": True,
         "created_at": namespace.created_at,
         "updated_at": namespace.updated_at or namespace.created_at,

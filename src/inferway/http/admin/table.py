@@ -5,6 +5,7 @@ from msgspec import Struct
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.vault import Vault
+from inferway.http.admin.calls import CallRoutes
 from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import HealthRoutes, Probe
 from inferway.http.admin.keys import KeyRoutes
@@ -14,6 +15,7 @@ from inferway.http.admin.organization import OrganizationRoutes
 from inferway.http.admin.secrets import SecretRoutes
 from inferway.http.admin.usage import UsageRoutes
 from inferway.http.admin.users import UserRoutes
+from inferway.pipeline.recall import Recall
 from inferway.usage.ledger import Ledger
 
 
@@ -24,6 +26,7 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     ledger: Ledger
     administration: Administration
     vault: Vault
+    recall: Recall
     find_host: FindHost
     probes: dict[str, Probe]
     per_minute: int
@@ -39,6 +42,7 @@ def endpoints_of(parts: AdminParts) -> tuple[Endpoint, ...]:
         *UserRoutes(directory, administration).endpoints(),
         *OrganizationRoutes(directory, administration, lending, parts.per_minute).endpoints(),
         *SecretRoutes(parts.vault).endpoints(),
-        *NamespaceRoutes(directory, administration, lending).endpoints(),
+        *NamespaceRoutes(directory, administration, lending, parts.recall).endpoints(),
+        *CallRoutes(directory, parts.ledger, parts.recall).endpoints(),
         *UsageRoutes(directory, parts.ledger).endpoints(),
     )

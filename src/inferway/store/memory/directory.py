@@ -215,6 +215,11 @@ class MemoryDirectory:
         """See `Directory`."""
         self._remove(self._secrets, secret.secret_id, event)
 
+    async def add_event(self, event: AuditEvent) -> None:
+        """See `Directory`."""
+        self._require()
+        self._events[event.audit_id] = event
+
     async def list_events(
         self, organization_id: str, wanted: AuditFilter, *, skip: int, limit: int
     ) -> tuple[tuple[AuditEvent, ...], int]:
