@@ -13,6 +13,7 @@ from tests.http.kit import Gateway, running
 
 _FLOOD = 10_000
 _GOOD_EVERY = 100
+_FEW = {"INFERWAY_PROVIDERS__FAKE__ENABLED": "true", "INFERWAY_ACCESS__BAD_KEYS_BURST": "10"}
 
 
 class _Flood:
@@ -60,7 +61,7 @@ def _count_lookups(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> list[st
 def test_ten_thousand_bad_keys_look_up_ten_and_harm_no_good_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(tmp_path, INFERWAY_PROVIDERS__FAKE__ENABLED="true") as gateway:
+    with running(tmp_path, **_FEW) as gateway:
         asked = _count_lookups(gateway, monkeypatch)
         flood, began = _Flood(gateway), time.monotonic()
         statuses: dict[int, int] = {}
@@ -85,7 +86,7 @@ def test_ten_thousand_bad_keys_look_up_ten_and_harm_no_good_key(
 def test_a_good_key_that_nobody_has_seen_yet_works_in_the_middle_of_a_flood(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(tmp_path, INFERWAY_PROVIDERS__FAKE__ENABLED="true") as gateway:
+    with running(tmp_path, **_FEW) as gateway:
         asked = _count_lookups(gateway, monkeypatch)
         flood = _Flood(gateway)
         for _ in range(40):
@@ -101,7 +102,9 @@ def test_a_good_key_that_nobody_has_seen_yet_works_in_the_middle_of_a_flood(
 def test_typos_are_refused_without_a_look_up_and_throttled_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(tmp_path, INFERWAY_ACCESS__BAD_KEYS_PER_MINUTE="3") as gateway:
+    with running(
+        tmp_path, INFERWAY_ACCESS__BAD_KEYS_PER_MINUTE="3", INFERWAY_ACCESS__BAD_KEYS_BURST="3"
+    ) as gateway:
         asked = _count_lookups(gateway, monkeypatch)
         flood = _Flood(gateway)
         good = gateway.inference_key
@@ -112,7 +115,11 @@ def test_typos_are_refused_without_a_look_up_and_throttled_too(
 
 
 def test_behind_a_trusted_proxy_each_client_has_its_own_count(tmp_path: Path) -> None:
-    environ = {"INFERWAY_ACCESS__BAD_KEYS_PER_MINUTE": "2", "INFERWAY_SERVER__TRUSTED_PROXIES": "127.0.0.1"}
+    environ = {
+        "INFERWAY_ACCESS__BAD_KEYS_PER_MINUTE": "2",
+        "INFERWAY_ACCESS__BAD_KEYS_BURST": "2",
+        "INFERWAY_SERVER__TRUSTED_PROXIES": "127.0.0.1",
+    }
     with running(tmp_path, **environ) as gateway:
 
         def attempt(client: str) -> int:

@@ -28,7 +28,9 @@ class Limits:
         self._table = Table.open(folder)
         self._book = SpendBook(folder)
         self.strangers = Strangers(
-            Table.open(folder / "strangers"), per_minute=settings.access.bad_keys_per_minute
+            Table.open(folder / "strangers"),
+            per_minute=settings.access.bad_keys_per_minute,
+            burst=settings.access.bad_keys_burst,
         )
         lease_s = settings.calls.timeout_s + settings.server.body_timeout_s + _MARGIN_S
         recorded = RecordedSpend(ledger)

@@ -10,8 +10,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NOWHERE = "nowhere"
 _HOPS_MAX = 32
-_WITHOUT_KEY = "key_missing"
-"""Who sends no key tries none."""
+_NO_GUESS = frozenset({"key_missing", "key_expired", "key_revoked", "key_rotated", "user_suspended"})
+"""Who sends no key tries none, and who sends one that was good once guesses nothing."""
 
 
 class CountsStrangers(Protocol):
@@ -32,7 +32,7 @@ class Doorkeeper:
 
     def judge(self, error: GatewayError, client: Any, forwarded: bytes | None) -> GatewayError:
         """The error that a request is answered with; `client` is its connection's other end (address first)."""
-        if not isinstance(error, Unauthorized) or error.code == _WITHOUT_KEY:
+        if not isinstance(error, Unauthorized) or error.code in _NO_GUESS:
             return error
         return self._strangers.find_refusal(self.address_of(client, forwarded)) or error
 

@@ -9,11 +9,15 @@ from inferway.limits.terms import Rules
 
 
 class Strangers:
-    """Counts attempts with bad keys by address, for all processes of the machine, in a table of bounded size."""
+    """Counts attempts with bad keys by address, for all processes of the machine, in a table of bounded size.
 
-    def __init__(self, table: Table, *, per_minute: int) -> None:
+    An address that was quiet may try `burst` keys, and `per_minute` from then on; 0 is no limit.
+    """
+
+    def __init__(self, table: Table, *, per_minute: int, burst: int) -> None:
         self._table = table
-        minute = Bucket(limit=per_minute, capacity=per_minute, window_s=60) if per_minute else None
+        capacity = max(per_minute, burst)
+        minute = Bucket(limit=per_minute, capacity=capacity, window_s=60) if per_minute else None
         self._rules = Rules(minute=minute, second=None, tokens=None, concurrent=0)
 
     def find_refusal(self, address: str) -> TooManyRequests | None:

@@ -3,7 +3,9 @@
 from inferway.settings.content import ContentSettings
 from inferway.settings.fields import Description, describe
 from inferway.settings.idempotency import IdempotencySettings
+from inferway.settings.kinds import Secret, SettingsError
 from inferway.settings.media import MediaSettings
+from inferway.settings.observe import LogSettings, MetricsSettings, OtelSettings
 from inferway.settings.sources import load
 from inferway.settings.values import (
     AccessSettings,
@@ -13,15 +15,10 @@ from inferway.settings.values import (
     JournalSettings,
     LimitSettings,
     LocalSettings,
-    LogSettings,
-    MetricsSettings,
-    OtelSettings,
     PriceSettings,
     ProviderSettings,
-    Secret,
     ServerSettings,
     Settings,
-    SettingsError,
     UsageSettings,
 )
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from inferway.settings.values import Secret, Settings, SettingsError
+from inferway.settings.kinds import Secret, SettingsError
+from inferway.settings.values import Settings
 
 ENV_PREFIX = "INFERWAY_"
 

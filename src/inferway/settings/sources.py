@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from inferway.settings.fields import ENV_PREFIX, EnvText, Found, bind, take_apart
-from inferway.settings.values import ProviderSettings, Settings, SettingsError
+from inferway.settings.kinds import SettingsError
+from inferway.settings.values import ProviderSettings, Settings
 
 FILE_NAME = "inferway.toml"
 

@@ -4,63 +4,19 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from inferway.errors import OperatorError
 from inferway.settings.content import ContentSettings
 from inferway.settings.idempotency import IdempotencySettings
+from inferway.settings.kinds import Secret, check_base_url
 from inferway.settings.media import MediaSettings
+from inferway.settings.observe import LogSettings, MetricsSettings, OtelSettings
 
 _Count = Annotated[int, Meta(ge=0, le=100_000_000)]
-_Port = Annotated[int, Meta(ge=0, le=65535)]
 _Usd = Annotated[float, Meta(ge=0, le=1e6)]
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_NOT_IN_URL = re.compile(r"[\s\\?#@]")
-
-
-def check_base_url(name: str, url: str | None) -> None:
-    """Raises ValueError unless `url` is None or an http(s) address without user, query and fragment."""
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or _NOT_IN_URL.search(url):
-        raise ValueError(f"{name}: expected an address like https://host/v1, without user, query or fragment")
-
-
-class SettingsError(OperatorError):
-    """A setting that cannot be used; the message is one line that says where it stands and what to do."""
-
-
-class Secret:
-    """A text that never shows itself: its repr, str and format are masked, `reveal()` gives it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself, for the request that needs it."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
@@ -309,9 +265,17 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1_000_000,
-            description="Attempts with bad keys that one address may make in a minute before it gets a 429; 0 for no limit.",
+            description="Bad keys that one address may try in a minute once its burst is used up; further ones get a 429; 0: no limit.",
         ),
     ] = 10
+    bad_keys_burst: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Bad keys that an address may try at once, before that limit holds.",
+        ),
+    ] = 300
     secrets_key_file: Annotated[
         str | None,
         Meta(description="File of the keys that secrets are encrypted under; by default in the data folder."),
@@ -433,81 +397,6 @@ class JournalSettings(Struct, frozen=True, kw_only=True):
             description="Undrained records a worker may hold, in MB; above it calls get a 503.",
         ),
     ] = 1024
-
-
-class LogSettings(Struct, frozen=True, kw_only=True):
-    """`[log]`: what is written to standard error."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written.")
-    ] = "info"
-    format: Annotated[Literal["text", "json"], Meta(description="Lines for people or for machines.")] = "text"
-    calls: Annotated[
-        bool | None,
-        Meta(description="Whether each call gets a line (at level `info`); by default with `json` only."),
-    ] = None
-
-
-class MetricsSettings(Struct, frozen=True, kw_only=True):
-    """`[metrics]`: what Prometheus reads at `/metrics`."""
-
-    enabled: Annotated[
-        bool, Meta(description="Whether calls are counted for `/metrics` and `inferway top`.")
-    ] = True
-    port: Annotated[
-        _Port | None,
-        Meta(
-            description="A port of its own that serves `/metrics` without a key; by default only the server's own, with an admin key.",
-        ),
-    ] = None
-    bind: Annotated[str, Meta(min_length=1, description="Address that `metrics.port` listens on.")] = (
-        "127.0.0.1"
-    )
-    models_max: Annotated[
-        int,
-        Meta(
-            ge=1, le=500, description="Models that have a label of their own; all further ones are `other`."
-        ),
-    ] = 200
-
-
-class OtelSettings(Struct, frozen=True, kw_only=True):
-    """`[otel]`: traces and metrics for an OpenTelemetry collector (extra `otel`). Prompts and answers are never told."""
-
-    endpoint: Annotated[
-        str | None,
-        Meta(
-            description="Where it takes OTLP over HTTP (`http://host:4318`); nothing is sent without it (OTEL_EXPORTER_OTLP_ENDPOINT too)."
-        ),
-    ] = None
-    headers: Annotated[
-        dict[str, Secret],
-        Meta(description="Headers added to each export (OTEL_EXPORTER_OTLP_HEADERS too)."),
-    ] = {}
-    service_name: Annotated[
-        str, Meta(min_length=1, description="Name of this service there (OTEL_SERVICE_NAME too).")
-    ] = "inferway"
-    traces: Annotated[bool, Meta(description="Whether traces are sent.")] = True
-    metrics: Annotated[bool, Meta(description="Whether metrics are sent.")] = True
-    sample_ratio: Annotated[
-        float,
-        Meta(
-            ge=0, le=1, description="Part of the calls that are traced; a caller's own decision goes first."
-        ),
-    ] = 1.0
-    metrics_every_s: Annotated[
-        float, Meta(ge=0.1, le=3600, description="Seconds between two exports of metrics.")
-    ] = 60.0
-    timeout_s: Annotated[float, Meta(ge=0.1, le=60, description="Seconds for one export.")] = 10.0
-    ca_file: Annotated[
-        str | None,
-        Meta(
-            description="Certificate authorities (PEM) of its address (OTEL_EXPORTER_OTLP_CERTIFICATE too)."
-        ),
-    ] = None
-
-    def __post_init__(self) -> None:
-        check_base_url("endpoint", self.endpoint)
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True):

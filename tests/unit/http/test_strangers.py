@@ -19,7 +19,7 @@ class Clock:
 
 
 def _door(clock: Clock, *, per_minute: int = 10, keys: int = 1_024) -> Doorkeeper:
-    return Doorkeeper(Strangers(Table.in_memory(clock, keys=keys), per_minute=per_minute), _PROXIES)
+    return Doorkeeper(Strangers(Table.in_memory(clock, keys=keys), per_minute=per_minute, burst=0), _PROXIES)
 
 
 def test_the_eleventh_bad_key_of_a_minute_is_refused_and_told_when_to_come_back() -> None:
@@ -40,8 +40,20 @@ def test_only_bad_keys_count() -> None:
     door = _door(Clock(), per_minute=1)
     error = Forbidden("no")
     assert all(door.judge(error, ("192.0.2.1", 5), None) is error for _ in range(20))
-    missing = Unauthorized("no", code="key_missing")
-    assert all(door.judge(missing, ("192.0.2.1", 5), None) is missing for _ in range(20))
+    for code in ("key_missing", "key_expired", "key_revoked", "key_rotated", "user_suspended"):
+        known = Unauthorized("no", code=code)
+        assert all(door.judge(known, ("192.0.2.1", 5), None) is known for _ in range(20))
+
+
+def test_an_address_that_was_quiet_has_a_burst() -> None:
+    clock = Clock()
+    door = Doorkeeper(Strangers(Table.in_memory(clock), per_minute=10, burst=50), _PROXIES)
+    error = Unauthorized("no", code="key_unknown")
+    assert all(door.judge(error, ("192.0.2.1", 5), None) is error for _ in range(50))
+    assert door.judge(error, ("192.0.2.1", 5), None) is not error
+    clock.us += 6_000_000
+    assert door.judge(error, ("192.0.2.1", 5), None) is error
+    assert door.judge(error, ("192.0.2.1", 5), None) is not error
 
 
 def test_without_a_limit_nobody_is_counted() -> None:
@@ -79,7 +91,7 @@ def test_a_request_comes_from_whoever_the_trusted_proxies_say(
 def test_a_flood_from_many_addresses_takes_no_more_memory() -> None:
     clock = Clock()
     table = Table.in_memory(clock, keys=64)
-    strangers = Strangers(table, per_minute=10)
+    strangers = Strangers(table, per_minute=10, burst=0)
     size = len(table._memory)
     for number in range(20_000):
         clock.us += 1_000
