@@ -290,3 +290,34 @@ async def test_a_change_that_is_refused_leaves_no_audit_event(directory: Directo
         await directory.add_namespace(twin, event=event)
     assert await directory.list_events(tenant, AuditFilter(), skip=0, limit=9) == ((), 0)
     assert await directory.generation() == before
+
+
+async def test_an_event_of_a_reading_is_logged_and_changes_nothing(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    tenant = given.organization.organization_id
+    event = AuditEvent(
+        audit_id="audit_read",
+        organization_id=tenant,
+        at=NOW,
+        resource_type="namespace",
+        resource_id="ns_x",
+        action="namespace_accessed",
+        actor_id="user_1",
+    )
+    before = await directory.generation()
+    await directory.add_event(event)
+    assert await directory.find_event(tenant, "audit_read") == event
+    assert await directory.generation() == before
+
+
+async def test_for_how_many_days_a_namespace_keeps_content_is_stored(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    was = given.namespace
+    assert was.keep_days is None
+    keeps = msgspec.structs.replace(was, keep_days=7)
+    await directory.replace_namespace(keeps, was=was)
+    assert await directory.find_namespace(was.organization_id, was.namespace_id) == keeps
+    await directory.replace_namespace(was, was=keeps)
+    assert await directory.find_namespace(was.organization_id, was.namespace_id) == was

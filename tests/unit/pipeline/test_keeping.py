@@ -14,6 +14,7 @@ from inferway.access.keyring import Keyring
 from inferway.access.records import Namespace
 from inferway.errors import ProviderFailed, Unavailable
 from inferway.pipeline.answer import Answer
+from inferway.pipeline.content import content_of
 from inferway.pipeline.keeping import Keeping, Terms
 from inferway.pipeline.recall import Recall, reseal_calls, sweep
 from inferway.pipeline.request import InferenceRequest
@@ -21,7 +22,7 @@ from inferway.store.memory.contents import MemoryContents
 from inferway.store.memory.directory import MemoryDirectory
 from inferway.types import Usage
 from inferway.usage.records import UsageRecord
-from tests.unit.pipeline.kit import CALLER, Kit, Scripted, row, said
+from tests.unit.pipeline.kit import CALLER, Kit, Scripted, row, said, vectors_of
 from tests.unit.pipeline.test_content import answer, request
 
 DAY = timedelta(days=1)
@@ -178,6 +179,36 @@ class Shelf:
 
     def keep(self, record: UsageRecord, asked: InferenceRequest, outcome: Answer | BaseException) -> None:
         self.told.append((record, asked, outcome))
+
+
+async def test_a_follower_of_a_shared_call_keeps_its_own_and_a_dry_run_nothing() -> None:
+    shelf = Shelf()
+    kit = Kit(row("a", Scripted(vectors_of)), content=shelf)
+    keeps = replace(CALLER, is_kept=True)
+    embed = {"inputs": {"text": "1"}, "caller": keeps}
+    await asyncio.gather(kit.infer(**embed), kit.infer(**embed), kit.infer(dry_run=True, **embed))
+    assert sorted(record.cached for record, _, _ in shelf.told) == [False, True]
+    first, second = (outcome for _, _, outcome in shelf.told)
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert first.data == second.data
+
+
+async def test_of_a_call_whose_caller_left_the_request_is_kept() -> None:
+    shelf = Shelf()
+    kit = Kit(row("a", Scripted(lambda _: asyncio.sleep(60))), content=shelf)
+    call = asyncio.create_task(kit.infer(caller=replace(CALLER, is_kept=True)))
+    async with asyncio.timeout(20):
+        while not kit.ledger.intents:  # noqa: ASYNC110 - a ledger does not tell
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    ((record, asked, outcome),) = shelf.told
+    assert record.status == "client_disconnected"
+    content = content_of(asked, outcome, 10_000)
+    assert (content.answer, content.error) == (None, None)
+    assert b"hi" in content.request
 
 
 async def test_only_calls_in_namespaces_that_ask_for_it_are_told() -> None:
