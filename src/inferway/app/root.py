@@ -18,6 +18,7 @@ from inferway.app.once import make_once
 from inferway.app.pricing import make_prices
 from inferway.app.resilience import breakers, left_alone, make_attempts, make_lines, open_circuits
 from inferway.app.rows import build_rows
+from inferway.app.sharing import open_fellows, start_sharing
 from inferway.app.stores import Store
 from inferway.app.watching import Watching
 from inferway.http.exchange import Exchange
@@ -81,6 +82,9 @@ class Inferway:
         self.valve = Valve(
             calls_max=settings.server.calls_max, is_full=MemoryWatch(settings.server.memory_max_mb).is_full
         )
+        self.fellows = open_fellows(settings)
+        self.units = Units(make_attempts(settings.calls, self.lines), settings.calls.prompt_concurrency)
+        self.flights = Flights(self.units, self.fellows)
         self._front = self._unstarted()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +117,7 @@ class Inferway:
         sweeping = asyncio.create_task(Retention(self.ledger, _kept(settings)).run())
         content = make_keeping(settings, self.store.contents, self.directory)
         writing = asyncio.create_task(content.run())
+        await start_sharing(self.fellows, self.flights)
         self._front = self._started(journal, draining, once, content)
         self.is_ready = True
         try:
@@ -123,6 +128,9 @@ class Inferway:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await self.flights.aclose()
+            if self.fellows is not None:
+                await self.fellows.aclose()
             await self.local.aclose()
             await self.transport.aclose()
             await once.aclose()
@@ -179,11 +187,10 @@ class Inferway:
 
     def _pipeline(self, journal: Journal, content: Keeping) -> Pipeline:
         calls = self.settings.calls
-        units = Units(make_attempts(calls, self.lines), calls.prompt_concurrency)
         parts = Parts(
             registry=self.registry,
-            units=units,
-            flights=Flights(units) if calls.coalesce else None,
+            units=self.units,
+            flights=self.flights if calls.coalesce else None,
             media=self.media,
             admission=self.limits.admission,
             ledger=journal,

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from inferway.access.records import LentSecret
 from inferway.pipeline.answer import Answer
+from inferway.pipeline.landing import Landed
 from inferway.pipeline.request import InferenceRequest
 from inferway.providers.base import Provider, Target
 from inferway.types import ChatEvent, Media, Operation, Parameters, SpendCap, Standing, Usage
@@ -133,3 +134,37 @@ class Sink(Protocol):
     async def item(self, index: int, target: Target, finish_reason: str | None) -> None: ...
 
     async def failed(self, index: int, error: dict[str, object]) -> None: ...
+
+
+class Visit(Protocol):
+    """Waiting for a call that another worker makes."""
+
+    async def landing(self) -> Landed | None:
+        """How the call ended; None when that worker died or hangs."""
+        ...
+
+    async def leave(self) -> Landed | None:
+        """Nobody waits here any more; what the last one who did has to bear after all."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Fellows(Protocol):
+    """The other workers of this machine. Keys are the digests of calls, 32 bytes."""
+
+    def claim(self, key: bytes, instead_of: int | None = None) -> int | None:
+        """Who makes this call already (but for `instead_of`, who is given up); None: this process does."""
+        ...
+
+    def leads(self, key: bytes) -> bool:
+        """Whether this process makes the call for all."""
+        ...
+
+    def release(self, key: bytes) -> None:
+        """This process's call has ended; one that it does not make is nothing to it."""
+        ...
+
+    async def visit(self, leader: int, key: bytes, longest_s: float) -> Visit | None:
+        """Joins another worker's call; None when that one is not there."""
+        ...

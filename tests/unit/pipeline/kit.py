@@ -13,7 +13,7 @@ from inferway.pipeline.answer import Answer
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.pipeline.flights import Flights
 from inferway.pipeline.life import Bounds, Parts, Pipeline
-from inferway.pipeline.ports import ContentKeeper, Observer
+from inferway.pipeline.ports import ContentKeeper, Fellows, Observer
 from inferway.pipeline.request import read_request
 from inferway.pipeline.units import Units
 from inferway.providers.base import Context, Prepared, Provider, Target, Timing
@@ -173,6 +173,7 @@ class Kit:
         policy: RetryPolicy | None = None,
         observer: Observer | None = None,
         content: ContentKeeper | None = None,
+        fellows: Fellows | None = None,
     ) -> None:
         self.now_s = 1_000.0
         self.ledger = MemoryLedger()
@@ -182,10 +183,11 @@ class Kit:
         attempts = Attempts(policy or RetryPolicy(), self.lines, sleep=self._sleep, uniform=max)
         chosen = bounds or Bounds()
         units = Units(attempts, chosen.prompt_concurrency)
+        self.flights = Flights(units, fellows)
         parts = Parts(
             registry=Registry(rows),
             units=units,
-            flights=Flights(units),
+            flights=self.flights,
             media=NoMedia(),
             admission=OpenAdmission(),
             ledger=self.ledger,
