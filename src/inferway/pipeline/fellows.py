@@ -30,8 +30,11 @@ _PATH_MAX = 100
 """Bytes of a socket's path that every system takes; Linux allows 107."""
 _WORD_EVERY_S = 0.25
 PATIENCE_S = 2.0
-"""After such a silence a worker is given up: it is stopped, or so busy that a call of one's own is quicker."""
-_LAST_WORDS_S = 0.5
+"""After such a silence a worker is given up: it is stopped, or so busy that a call of one's own is quicker.
+
+It is a quarter of the time left where that is less.
+"""
+_LAST_WORDS_S = 1.0
 _SEND_S = 10.0
 _BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, msgspec.MsgspecError, ValueError)
 
@@ -81,7 +84,7 @@ class Fellows:
 
     async def visit(self, leader: int, key: bytes, longest_s: float) -> "Visit | None":
         """Joins the call of another worker; None when that one is not there."""
-        patience_s = min(PATIENCE_S, longest_s / 4)
+        patience_s = min(PATIENCE_S, max(longest_s / 4, 2 * _WORD_EVERY_S))
         try:
             async with asyncio.timeout(patience_s):
                 reader, writer = await asyncio.open_unix_connection(
@@ -120,14 +123,12 @@ class Visit:
 
     async def landing(self) -> Landed | None:
         """How the call ended; None when that worker died, hangs or cannot be understood."""
-        patience_s = self._patience_s
         with contextlib.suppress(*_BROKEN):
             while True:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(self._patience_s):
                     body = await self._frame()
                 if body:
                     return msgspec.msgpack.decode(body, type=Landed)
-                patience_s = PATIENCE_S
         return None
 
     async def leave(self) -> Landed | None:

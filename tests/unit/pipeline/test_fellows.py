@@ -220,7 +220,7 @@ async def test_a_hasty_leader_does_not_take_a_patient_follower_along(make: Make)
 
 
 async def test_a_hasty_follower_keeps_its_own_deadline(make: Make) -> None:
-    one, two, first, second = await both(make, body={"parameters": {"timeout_s": 1.0}})
+    one, two, first, second = await both(make, body={"parameters": {"timeout_s": 2.5}})
     with pytest.raises(ProviderTimeout):
         await second
     assert not one.held.cancelled
@@ -363,3 +363,21 @@ def test_vectors_of_both_forms_survive_the_way() -> None:
     heard = msgspec.msgpack.decode(msgspec.msgpack.encode(told), type=Landed)
     assert heard.has_result_for(call, 1)
     assert msgspec.json.encode(heard.result().vectors) == b"[" + UNREAD + b",[0.5]]"
+
+
+async def test_an_answer_larger_than_any_buffer_crosses_whole_and_one_too_large_does_not(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = b"[" + b",".join([b"0.123456789"] * 300_000) + b"]"
+    result = EmbeddingResult(vectors=(msgspec.Raw(long),) * 2, usage=Usage(input=2, source="provider"))
+    one, two, first, second = await both(make, lambda _: result)
+    one.held.go.set()
+    made, joined = await asyncio.gather(first, second)
+    assert msgspec.json.encode(joined.data) == msgspec.json.encode(made.data)
+    assert two.scripted.calls == []
+    monkeypatch.setattr("inferway.pipeline.fellows._FRAME_MAX", 1_000_000)
+    three, four, third, fourth = await both(make, lambda _: result)
+    four.held.go.set()
+    three.held.go.set()
+    assert [each.cached for each in await asyncio.gather(third, fourth)] == [False, False]
+    assert len(four.scripted.calls) == 1
