@@ -1,6 +1,7 @@
 """Embedding calls that are the same and in flight at once share one call of the provider."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -13,9 +14,9 @@ from msgspec.structs import replace
 from inferway.errors import CallerError, GatewayError, ProviderTimeout, Unavailable
 from inferway.pipeline.attempts import Outcome
 from inferway.pipeline.journey import Journey
-from inferway.pipeline.landing import Landed, bear, landed
+from inferway.pipeline.landing import Landed, adopt, bear, landed
 from inferway.pipeline.plan import Route
-from inferway.pipeline.ports import Fellows
+from inferway.pipeline.ports import Fellows, Visit
 from inferway.pipeline.units import Units
 from inferway.providers.base import Context
 from inferway.types import EmbeddingCall, EmbeddingResult
@@ -107,7 +108,7 @@ class Flights:
 
     async def aclose(self) -> None:
         """Breaks off what only other workers still wait for: they make their own calls."""
-        tasks = [flight.task for flight in self._flying.values()]
+        tasks = [flight.task for flight in self._flying.values() if not flight.waiting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -143,6 +144,7 @@ class Flights:
         if leader is not None:
             told = await _follow(fellows, leader, key, context, journey)
             if told is not None and told.has_result_for(call, len(routes)):
+                adopt(told, journey)
                 return Outcome(route=routes[told.route], result=told.result())
             fellows.claim(key, instead_of=leader)
         return await self._units.run(call, routes, context, journey)
@@ -165,15 +167,16 @@ class Flights:
 
     async def _part(self, flight: _Flight, journey: Journey) -> None:
         """Somebody does not wait any more, whatever the reason."""
-        if not flight.task.done() and not flight.waiting and not flight.guests:
-            await self._abandon(flight, journey)
+        if flight.payer is None and not flight.waiting and not flight.guests:
+            # The call may have ended in this very moment, before anybody was told.
+            flight.payer = journey
+            await self._abandon(flight)
         if flight.payer is journey:
             _take_over(flight.journey, journey)
 
-    async def _abandon(self, flight: _Flight, last: Journey) -> None:
+    async def _abandon(self, flight: _Flight) -> None:
         """Nobody waits any more: the last one pays for what was begun."""
         self._forget(flight)
-        flight.payer = last
         flight.task.cancel()
         await asyncio.wait((flight.task,))
 
@@ -192,10 +195,10 @@ async def _follow(
         async with context.deadline.limit():
             told = await visit.landing()
     except TimeoutError:
-        told = await visit.leave()
+        told = await _leave(visit)
         raise ProviderTimeout("no complete answer came by the deadline") from None
     except asyncio.CancelledError:
-        told = await visit.leave()
+        told = await _leave(visit)
         raise
     finally:
         visit.close()
@@ -203,6 +206,15 @@ async def _follow(
             bear(told, journey)
         context.timing.upstream_s += time.perf_counter() - started
     return told
+
+
+async def _leave(visit: Visit) -> Landed | None:
+    """Says goodbye to the end: who is told to go while it goes would not hear what it has to bear."""
+    leaving = asyncio.ensure_future(visit.leave())
+    while not leaving.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((leaving,))
+    return leaving.result()
 
 
 def _told(flight: _Flight, guest: Journey) -> Landed:

@@ -64,12 +64,16 @@ def landed(made: Journey, *, pays: bool, result: EmbeddingResult | None = None, 
 
 
 def bear(told: Landed, journey: Journey) -> None:
-    """Notes on the way of a call what another worker told of it."""
+    """What another worker began happened to this call, if it is the one that pays."""
     if told.pays:
         journey.attempts += told.attempts
         journey.spent += told.spent
         journey.is_cost_known = journey.is_cost_known and told.is_cost_known
-    elif told.spent:
+
+
+def adopt(told: Landed, journey: Journey) -> None:
+    """What another worker told answers this call."""
+    if not told.pays and told.spent:
         journey.shared = told.spent[-1]
     journey.adaptations |= dict.fromkeys(told.adaptations)
     journey.warnings |= dict.fromkeys(told.warnings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from inferway.errors import ProviderAuth, ProviderBadAnswer, ProviderTimeout
 from inferway.pipeline.answer import Answer
 from inferway.pipeline.fellows import Fellows
+from inferway.pipeline.journey import Spent
 from inferway.pipeline.landing import Landed
 from inferway.pipeline.leaders import Leaders
 from inferway.providers.base import Credential
@@ -271,8 +273,9 @@ async def impostor(folder: Path, key: bytes, says: bytes | None) -> AsyncIterato
 
 
 GONE = msgspec.msgpack.encode(Landed())
-SHORT = msgspec.msgpack.encode(Landed(route=0, vectors=(UNREAD,)))
-ELSEWHERE = msgspec.msgpack.encode(Landed(route=1, vectors=(UNREAD, UNREAD)))
+SPENT = Spent(provider="a", model="m", model_version=None, usage=Usage(input=9, source="provider"), attempt=0)
+SHORT = msgspec.msgpack.encode(Landed(route=0, vectors=(UNREAD,), spent=(SPENT,)))
+ELSEWHERE = msgspec.msgpack.encode(Landed(route=1, vectors=(UNREAD, UNREAD), spent=(SPENT,)))
 
 
 def frame(body: bytes) -> bytes:
@@ -381,3 +384,41 @@ async def test_an_answer_larger_than_any_buffer_crosses_whole_and_one_too_large_
     three.held.go.set()
     assert [each.cached for each in await asyncio.gather(third, fourth)] == [False, False]
     assert len(four.scripted.calls) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_the_schedule_each_call_of_the_provider_is_borne_by_one_request(
+    make: Make, seed: int
+) -> None:
+    chance = random.Random(seed)
+
+    async def whim(call: EmbeddingCall) -> EmbeddingResult:
+        await asyncio.sleep(chance.random() * 0.05)
+        if chance.random() < 0.2:
+            raise ProviderBadAnswer("broken")
+        return vectors_of(call)
+
+    workers = [await make() for _ in range(3)]
+    for worker in workers:
+        worker.scripted.script = [whim]
+    tasks = []
+    for _ in range(80):
+        body = {"inputs": {"texts": [str(chance.randint(1, 3))]}}
+        task = embed(
+            chance.choice(workers).kit, parameters={"timeout_s": chance.choice([0.03, 1.0, 30.0])}, **body
+        )
+        tasks.append(task)
+        if chance.random() < 0.3:
+            asyncio.get_running_loop().call_later(chance.random() * 0.05, task.cancel)
+        await asyncio.sleep(chance.random() * 0.004)
+    ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+    assert {type(each) for each in ends} <= {
+        Answer,
+        ProviderBadAnswer,
+        ProviderTimeout,
+        asyncio.CancelledError,
+    }
+    made = sum(len(worker.scripted.calls) for worker in workers)
+    borne = sum(len(record.attempts) for worker in workers for record in worker.kit.ledger.records)
+    assert made == borne < len(tasks)
+    assert not any(worker.kit.flights._flying for worker in workers)
