@@ -76,16 +76,22 @@ def contents_of(folder: Path) -> bytes:
     return b"".join(each.read_bytes() for each in folder.rglob("*") if each.is_file())
 
 
-def test_nothing_is_kept_unless_the_namespace_asks_for_it(house: Gateway, folder: Path) -> None:
+def test_nothing_is_kept_unless_the_namespace_asks_for_it(
+    house: Gateway, folder: Path, session_upstream: Upstream
+) -> None:
     shown = ask(house, "GET", "/v1/namespaces/default").json()
     assert shown["keep_content"] is None
     # A marker that is kept, sealed, says that whatever was to be written has been written.
     asking = made(house, "marks-time", keep_content={"days": 1})
     assert infer(house, "default", "req_default").status == 200
-    assert infer(house, "default", "req_default_stream", inputs={"prompts": [CANARY, CANARY]}).status == 200
+    session_upstream.answer = lambda _: Reply(chunks(ANSWER), headers=EVENT_STREAM)
+    assert ANSWER in infer(house, "default", "req_default_stream", stream=True).body.decode()
+    session_upstream.answer = lambda _: Reply(b'{"error":{"message":"no"}}', status=400)
+    assert infer(house, "default", "req_default_failed").status >= 400
+    session_upstream.answer = lambda _: Reply(completion(ANSWER))
     assert infer(house, asking, "req_marker").status == 200
     kept(house, asking, "req_marker")
-    for request_id in ("req_default", "req_default_stream"):
+    for request_id in ("req_default", "req_default_stream", "req_default_failed"):
         assert ask(house, "GET", f"/v1/namespaces/default/calls/{request_id}").status == 404
     assert ask(house, "GET", "/v1/namespaces/default/calls").json()["results"] == []
     written = contents_of(folder)
