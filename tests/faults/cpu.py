@@ -1,4 +1,7 @@
-"""What hostile bodies of up to 1 MB cost the processor: each is sent often, and the process's own time is divided by the calls."""
+"""What hostile bodies of up to 1 MB cost a worker's processor: each is sent often, and the process's own time is divided by the calls.
+
+Schemas that are not plain are judged in processes apart, whose bound is `inferway.pipeline.judge.PROCESSOR_S`; see tests/unit/pipeline/test_judging.py.
+"""
 
 import base64
 import json
@@ -72,6 +75,22 @@ def bodies(chance: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "a schema of alternatives", _schema({"pattern": "|".join(f"{n:x}" * 3 for n in range(4_000))})
     yield "a schema in a schema", _schema(_nested(30))
     yield "a schema of combinations", _schema({"anyOf": [{"enum": [n, str(n)]} for n in range(2_500)]})
+    yield (
+        "a schema of pairs",
+        _schema(
+            {"allOf": [{"anyOf": [{"required": [f"a{n}"]}, {"required": [f"b{n}"]}]} for n in range(40)]}
+        ),
+    )
+    yield (
+        "a schema that doubles",
+        _schema(
+            {
+                "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(36)}
+                | {"d36": {"type": "string"}},
+                "$ref": "#/$defs/d0",
+            }
+        ),
+    )
     yield (
         "a schema of references",
         _schema(

@@ -18,6 +18,7 @@ from inferway.pipeline.bound import Reserver
 from inferway.pipeline.dry import NOT_FETCHED, rehearse, unfetched
 from inferway.pipeline.flights import Flights
 from inferway.pipeline.journey import Journey
+from inferway.pipeline.judging import Judges
 from inferway.pipeline.lending import require_models, with_own_credentials
 from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
 from inferway.pipeline.ports import (
@@ -34,7 +35,7 @@ from inferway.pipeline.ports import (
 )
 from inferway.pipeline.request import InferenceRequest
 from inferway.pipeline.sound import require_length
-from inferway.pipeline.structured import Checker
+from inferway.pipeline.structured import Taken
 from inferway.pipeline.units import Units, side_by_side
 from inferway.providers.base import Context, Timing
 from inferway.types import (
@@ -78,7 +79,7 @@ class Ride(Struct, frozen=True, kw_only=True):
     ticket: Ticket
     request: InferenceRequest
     plan: Plan
-    checker: Checker | None
+    schema: Taken | None
     context: Context
     started_at: datetime
     journey: Journey
@@ -115,6 +116,7 @@ class Pipeline:
     def __init__(self, parts: Parts, bounds: Bounds) -> None:
         self._routes = Routes(parts.registry)
         self._units = parts.units
+        self._judges = Judges()
         self._flights = parts.flights
         self._media = parts.media
         self._admission = parts.admission
@@ -161,7 +163,7 @@ class Pipeline:
         account: Account | None = None
         ride: Ride | None = None
         try:
-            ride = self._set_out(request, caller, ticket, request_id, timing, sink)
+            ride = await self._set_out(request, caller, ticket, request_id, timing, sink)
             if request.dry_run:
                 return self._rehearsed(ride, make_calls(request, await self._load(ride)))
             await self._ledger.intend(self._intent(ride))
@@ -194,7 +196,7 @@ class Pipeline:
         longest_s = self._bounds.timeout_s
         return Deadline.after(min(request.parameters.timeout_s or longest_s, longest_s), self._moments.clock)
 
-    def _set_out(
+    async def _set_out(
         self,
         request: InferenceRequest,
         caller: Caller,
@@ -215,7 +217,7 @@ class Pipeline:
             ticket=ticket,
             request=request,
             plan=plan,
-            checker=None if schema is None else Checker(schema),
+            schema=None if schema is None else await self._judges.take(schema),
             context=Context(request_id=request_id, deadline=self.deadline_of(request), timing=timing),
             started_at=self._moments.now(),
             journey=Journey(),
@@ -276,7 +278,7 @@ class Pipeline:
                 )
             else:
                 outcome = await self._units.run(
-                    call, ride.plan.routes, ride.context, ride.journey, emit, ride.checker
+                    call, ride.plan.routes, ride.context, ride.journey, emit, ride.schema
                 )
         except GatewayError as refusal:
             error = naming_who_can(refusal, call, ride.plan, self._routes)

@@ -1,6 +1,6 @@
 """Structured output: the caller's schema is checked before anything is sent, and every answer is checked against it."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import jsonschema_rs
 import msgspec
@@ -21,41 +21,55 @@ Schema = dict[str, Any] | bool
 
 
 class Checker:
-    """A compiled JSON Schema."""
+    """A compiled JSON Schema, in which a contradiction is searched for unless told otherwise. Raises `BadRequest`."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, *, is_searched: bool = True) -> None:
         self._validator = _compile(schema)
+        contradiction = find_contradiction(schema) if is_searched else None
+        if contradiction is not None:
+            raise impossible(contradiction.reason[:300], contradiction.path)
 
     def findings(self, value: object) -> list[str]:
         """What is wrong with a value, as short sentences with their places; empty when it is valid."""
         found = []
-        for error in self._validator.iter_errors(value):
-            place = "/".join(str(step) for step in error.instance_path)
-            found.append(f"at /{place}: {error.message[:300]}")
-            if len(found) == _SHOWN_ERRORS:
-                break
+        try:
+            for error in self._validator.iter_errors(value):
+                place = "/".join(str(step) for step in error.instance_path)
+                found.append(f"at /{place}: {error.message[:300]}")
+                if len(found) == _SHOWN_ERRORS:
+                    break
+        except (ValueError, RecursionError):
+            found.append("the answer is nested too deeply to be checked")
         return found
 
 
-def _compile(schema: Schema) -> Any:
+class Taken(Protocol):
+    """A schema that answers are checked against."""
+
+    async def findings(self, value: object, length: int) -> tuple[str, ...] | None:
+        """What is wrong with a value whose JSON has `length` characters; None when it takes too much to say."""
+
+
+def require_small(schema: Schema) -> None:
+    """Raise `BadRequest` for a schema that is too large to be looked at."""
     if len(msgspec.json.encode(schema)) > _MAX_SCHEMA_BYTES:
-        raise _impossible("the schema is larger than 64 KiB", ())
+        raise impossible("the schema is larger than 64 KiB", ())
+
+
+def _compile(schema: Schema) -> Any:
+    require_small(schema)
     if _count_patterns(schema) > _MAX_PATTERNS:
-        raise _impossible(f"the schema has more than {_MAX_PATTERNS} patterns", ())
+        raise impossible(f"the schema has more than {_MAX_PATTERNS} patterns", ())
     try:
-        validator = jsonschema_rs.validator_for(
+        return jsonschema_rs.validator_for(
             schema,
             retriever=_refuse,
             pattern_options=jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES),
         )
     except jsonschema_rs.ValidationError as error:
-        raise _impossible(error.message[:300], tuple(error.instance_path)) from None
+        raise impossible(error.message[:300], tuple(error.instance_path)) from None
     except (ValueError, RecursionError) as error:
-        raise _impossible(str(error)[:300], ()) from None
-    contradiction = find_contradiction(schema)
-    if contradiction is not None:
-        raise _impossible(contradiction.reason[:300], contradiction.path)
-    return validator
+        raise impossible(str(error)[:300], ()) from None
 
 
 def _count_patterns(schema: object) -> int:
@@ -73,7 +87,8 @@ def _refuse(uri: str) -> Any:
     raise ValueError(f"references outside the schema are not followed: {uri[:100]}")
 
 
-def _impossible(reason: str, path: tuple[str | int, ...]) -> BadRequest:
+def impossible(reason: str, path: tuple[str | int, ...]) -> BadRequest:
+    """The error for a schema that cannot be used, with the path of the part at fault."""
     place = "/".join(str(step) for step in ("parameters", "schema", *path))
     return BadRequest(
         f"{place}: {reason}",
@@ -82,10 +97,11 @@ def _impossible(reason: str, path: tuple[str | int, ...]) -> BadRequest:
     )
 
 
-def checked(result: ChatResult, checker: Checker, repairs: int) -> tuple[ChatResult, list[str]]:
+async def checked(result: ChatResult, schema: Taken, repairs: int) -> tuple[ChatResult, list[str]]:
     """The result with `parsed` and `structured` filled in, and what is wrong with it.
 
-    An answer that was cut, filtered or refused is not parsed: it is reported invalid with nothing to repair.
+    An answer that was cut, filtered or refused is not parsed: it is reported invalid with nothing to repair. So is one that takes
+    too much time to check: nobody could tell the model what to do better.
     """
     completion = result.completion
     method = completion.structured.method if completion.structured else "prompt"
@@ -96,9 +112,9 @@ def checked(result: ChatResult, checker: Checker, repairs: int) -> tuple[ChatRes
     except (msgspec.DecodeError, RecursionError):
         findings = ["the answer is not JSON"]
         return _with(result, completion, Structured(method=method, valid=False, repairs=repairs)), findings
-    findings = checker.findings(value)
-    structured = Structured(method=method, valid=not findings, repairs=repairs)
-    return _with(result, replace(completion, parsed=value), structured), findings
+    found = await schema.findings(value, len(completion.text))
+    structured = Structured(method=method, valid=found == (), repairs=repairs)
+    return _with(result, replace(completion, parsed=value), structured), list(found or ())
 
 
 def _with(result: ChatResult, completion: Completion, structured: Structured) -> ChatResult:

@@ -10,7 +10,7 @@ from inferway.errors import GatewayError, ProviderBadAnswer
 from inferway.pipeline.attempts import Attempts, Emit, Outcome, may_go_elsewhere
 from inferway.pipeline.journey import Journey
 from inferway.pipeline.plan import Route
-from inferway.pipeline.structured import Checker, checked, repair_call
+from inferway.pipeline.structured import Taken, checked, repair_call
 from inferway.providers.base import Context
 from inferway.types import Call, ChatCall, ChatResult, EmbeddingCall, EmbeddingResult
 
@@ -31,13 +31,13 @@ class Units:
         context: Context,
         journey: Journey,
         emit: Emit | None = None,
-        checker: Checker | None = None,
+        schema: Taken | None = None,
     ) -> Outcome:
-        """The unit's outcome; a `checker` asks for structured output. Raises `GatewayError`."""
+        """The unit's outcome; a `schema` asks for structured output. Raises `GatewayError`."""
         if isinstance(call, EmbeddingCall):
             return await self._embed(call, routes, context, journey)
-        if isinstance(call, ChatCall) and checker is not None:
-            return await self._structured(call, routes, context, journey, emit, checker)
+        if isinstance(call, ChatCall) and schema is not None:
+            return await self._structured(call, routes, context, journey, emit, schema)
         return await self._attempts.run(call, routes, context, journey, emit)
 
     async def _structured(
@@ -47,10 +47,10 @@ class Units:
         context: Context,
         journey: Journey,
         emit: Emit | None,
-        checker: Checker,
+        schema: Taken,
     ) -> Outcome:
         outcome = await self._attempts.run(call, routes, context, journey, emit)
-        result, findings = checked(_chat(outcome), checker, repairs=0)
+        result, findings = await checked(_chat(outcome), schema, repairs=0)
         if not findings or not call.parameters.repair:
             return Outcome(route=outcome.route, result=result)
         again = repair_call(call, result.completion, findings)
@@ -59,7 +59,7 @@ class Units:
         except GatewayError as error:
             journey.warnings[f"the invalid answer could not be repaired: {error.message}"] = None
             return Outcome(route=outcome.route, result=result)
-        repaired, _ = checked(_chat(second), checker, repairs=1)
+        repaired, _ = await checked(_chat(second), schema, repairs=1)
         return Outcome(route=second.route, result=repaired)
 
     async def _embed(
