@@ -1,6 +1,6 @@
 """What hostile bodies of up to 1 MB cost a worker's processor: each is sent often, and the process's own time is divided by the calls.
 
-Schemas that are not plain are judged in processes apart, whose bound is `inferway.pipeline.judge.PROCESSOR_S`; see tests/unit/pipeline/test_judging.py.
+Schemas that are not plain are judged in processes apart: tests/unit/pipeline/test_judging.py holds those to their bound.
 """
 
 import base64
