@@ -11,6 +11,7 @@ from inferway.store.usage_sql import (
     DELETE_CALLS,
     REPRICE,
     ROLLUP_TABLES,
+    counts_of,
     delete_hours,
     find_known,
     first_hour,
@@ -29,16 +30,16 @@ from inferway.usage.queries import (
     Repriced,
     UsageQuery,
     UsageSum,
-    hour_of,
     latency_spans,
     merged,
     merged_latencies,
+    old_rollups,
     spans,
     spending,
     spent_since,
 )
 from inferway.usage.records import UsageRecord
-from inferway.usage.rollups import DAILY, HOURLY, Rolled, roll, roll_changes
+from inferway.usage.rollups import Rolled, roll, roll_changes
 
 _STEP_HOURS = 24
 _TRIES = 5
@@ -100,7 +101,7 @@ class SqlLedger:
     async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
         """See `Ledger`."""
         rows = await self._report([select_latencies(query, span, by) for span in latency_spans(query, by)])
-        return merged_latencies(by, ((tuple(row[: len(by)]), row[len(by)], row[len(by) + 1]) for row in rows))
+        return merged_latencies(by, counts_of(rows, len(by)))
 
     async def spent(
         self,
@@ -166,9 +167,8 @@ def _prune(cutoffs: Cutoffs, limit: int) -> Work[int]:
         for organization_id in (yield from _organizations("usage")):
             if gone < limit:
                 gone += len((yield Ask(DELETE_CALLS, (organization_id, before, limit - gone))))
-    for views, cutoff in ((HOURLY, cutoffs.hourly), (DAILY, cutoffs.daily)):
-        if cutoff is not None:
-            gone += yield from _prune_rollups(views, hour_of(cutoff))
+    for views, end in old_rollups(cutoffs):
+        gone += yield from _prune_rollups(views, end)
     return gone
 
 

@@ -1,13 +1,14 @@
 """The statements of the ledger: one text for every database."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 from inferway.store.moments import to_microseconds
-from inferway.store.work import Ask
-from inferway.usage.queries import FILTERS, Dimension, Place, Span, UsageQuery
-from inferway.usage.rollups import SUMS, Rolled
+from inferway.store.work import Ask, Row
+from inferway.usage.queries import FILTERS, STATUSES, Dimension, Place, Span, UsageQuery
+from inferway.usage.rollups import SUMS, LatencyKey, Rolled
 
 _Part = tuple[str, list[Any]]
 
@@ -24,7 +25,10 @@ ROLLUP_KEY = (
         "status",
     ),
 )
-LATENCY_KEY = (*ROLLUP_KEY[:-1], "bucket")
+LATENCY_KEY = (*ROLLUP_KEY[:-1], "step")
+_COUNTS = tuple(f"calls_{number}" for number in range(16))
+"""A row has sixteen buckets of a histogram side by side (a step of four doublings): most groups need one or two rows for all of theirs."""
+_ENDS = tuple(f"CASE WHEN status = '{name}' THEN calls ELSE 0 END" for name in STATUSES)
 _AT_ONCE = 64
 _DAY = "hour / 24 * 24"
 
@@ -32,51 +36,81 @@ _DAY = "hour / 24 * 24"
 def roll_statements(rolled: Rolled) -> list[Ask]:
     """Adds to the rollups, many rows to a statement. Rows come in the order of their keys, so that two writers never wait crosswise."""
     sums = [(*key, *values) for key, values in sorted(rolled.sums.items()) if any(values)]
-    latencies = [(*key, count) for key, count in sorted(rolled.latencies.items())]
+    latencies = [(*key, *counts) for key, counts in sorted(_side_by_side(rolled.latencies).items())]
     return [
         *_upserts("usage_rollups", ROLLUP_KEY, SUMS, sums),
-        *_upserts("usage_latencies", LATENCY_KEY, ("calls",), latencies),
+        *_upserts("usage_latencies", LATENCY_KEY, _COUNTS, latencies),
     ]
+
+
+def _side_by_side(latencies: dict[LatencyKey, int]) -> dict[LatencyKey, list[int]]:
+    """Counts with those of the same step beside each other."""
+    found: dict[LatencyKey, list[int]] = {}
+    for (*place, bucket), count in latencies.items():
+        step, number = divmod(bucket, len(_COUNTS))
+        key: Any = (*place, step)
+        found.setdefault(key, [0] * len(_COUNTS))[number] += count
+    return found
+
+
+def counts_of(rows: Sequence[Row], dimensions: int) -> Iterator[tuple[tuple[Any, ...], int, int]]:
+    """Group, bucket and count of what `select_latencies` found."""
+    for row in rows:
+        values = tuple(row)
+        group, first = values[:dimensions], values[dimensions] * len(_COUNTS)
+        for bucket, count in enumerate(values[dimensions + 1 :], first):
+            if count:
+                yield group, bucket, count
 
 
 def _upserts(
-    table: str, key: Sequence[str], added: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    table: str, key: tuple[str, ...], added: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> list[Ask]:
-    marks = f"({', '.join('?' * (len(key) + len(added)))})"
-    head = f"INSERT INTO {table} ({', '.join((*key, *added))}) VALUES "  # noqa: S608 - names of ours
-    adding = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in added)
-    tail = f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {adding}"
     parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    return [
-        _numbered(head + ", ".join([marks] * len(part)) + tail, list(chain.from_iterable(part)))
-        for part in parts
-    ]
+    return [Ask(_upsert(table, key, added, len(part)), tuple(chain.from_iterable(part))) for part in parts]
+
+
+@lru_cache(maxsize=2 * _AT_ONCE)
+def _upsert(table: str, key: tuple[str, ...], added: tuple[str, ...], count: int) -> str:
+    """The statement for some rows. To write it takes longer than to run it."""
+    width = len(key) + len(added)
+    places = ", ".join(
+        f"({', '.join(f'${number}' for number in range(start + 1, start + width + 1))})"
+        for start in range(0, count * width, width)
+    )
+    adding = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in added)
+    return (
+        f"INSERT INTO {table} ({', '.join((*key, *added))}) VALUES {places} "  # noqa: S608 - names of ours
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {adding}"
+    )
 
 
 def select_sums(query: UsageQuery, span: Span, by: tuple[Dimension, ...]) -> Ask:
-    """One row for each group: the dimensions, then the sums in order."""
+    """One row for each group: the dimensions, then the sums in order and how many calls ended in each way."""
     dimensions = [_DAY if name == "day" else name for name in by]
-    columns = [*dimensions, *(f"CAST(SUM({name}) AS BIGINT)" for name in SUMS)]
+    columns = [*dimensions, *(f"CAST(SUM({name}) AS BIGINT)" for name in (*SUMS, *_ENDS))]
     where, values = _within(query, span)
     group = f" GROUP BY {', '.join(dimensions)}" if dimensions else " HAVING COUNT(*) > 0"
     return _numbered(f"SELECT {', '.join(columns)} FROM usage_rollups WHERE {where}{group}", values)  # noqa: S608 - names of ours
 
 
 def select_latencies(query: UsageQuery, span: Span, by: tuple[Dimension, ...]) -> Ask:
-    """One row for each group and bucket: the dimensions, the bucket, how many calls."""
-    dimensions = [*(_DAY if name == "day" else name for name in by), "bucket"]
+    """One row for each group and step of the histogram: the dimensions, the step, the calls in each of its buckets."""
+    dimensions = [*(_DAY if name == "day" else name for name in by), "step"]
+    counts = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in _COUNTS)
     where, values = _within(query, span, but="status")
     names = ", ".join(dimensions)
     return _numbered(
-        f"SELECT {names}, CAST(SUM(calls) AS BIGINT) FROM usage_latencies WHERE {where} GROUP BY {names}",  # noqa: S608 - as above
+        f"SELECT {names}, {counts} FROM usage_latencies WHERE {where} GROUP BY {names}",  # noqa: S608 - as above
         values,
     )
 
 
 def _within(query: UsageQuery, span: Span, but: str = "") -> _Part:
-    where = "organization_id = ? AND view = ? AND hour >= ? AND hour < ?"
+    # The view stands in the text, because the index of the keys' days is one of that view alone.
+    where = f"organization_id = ? AND view = {int(span.view)} AND hour >= ? AND hour < ?"
     picks, values = _picks(query, but)
-    return where + picks, [query.organization_id, int(span.view), span.first, span.end, *values]
+    return where + picks, [query.organization_id, span.first, span.end, *values]
 
 
 def _picks(query: UsageQuery, but: str = "") -> _Part:

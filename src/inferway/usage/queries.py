@@ -8,13 +8,13 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from inferway.types import METERS
-from inferway.usage.records import UsageRecord
-from inferway.usage.rollups import SUMS, View
+from inferway.usage.records import RecordStatus, UsageRecord
+from inferway.usage.rollups import DAILY, DAY_HOURS, HOURLY, SUMS, WEEK_HOURS, WEEKLY, View
 
 Dimension = Literal["hour", "day", "namespace_id", "key_id", "provider", "model", "operation", "status"]
 FILTERS = ("key_id", "provider", "model", "operation", "status")
 _HOUR_S = 3600
-_DAY_HOURS = 24
+STATUSES: tuple[RecordStatus, ...] = ("ok", "partial", "error", "client_disconnected", "unknown")
 
 
 class UsageQuery(Struct, frozen=True, kw_only=True):
@@ -35,10 +35,14 @@ class UsageQuery(Struct, frozen=True, kw_only=True):
 
 
 class UsageSum(Struct, frozen=True, kw_only=True):
-    """What a group of calls comes to. `group` has a value for each dimension that was asked for: text, or a moment for `hour` and `day`."""
+    """What a group of calls comes to. `group` has a value for each dimension that was asked for: text, or a moment for `hour` and `day`.
+
+    `statuses` counts the calls by how they ended, without those that nobody met.
+    """
 
     group: tuple[str | datetime, ...]
     sums: dict[str, int]
+    statuses: dict[str, int]
 
     @property
     def tokens(self) -> int:
@@ -87,6 +91,17 @@ class Cutoffs(Struct, frozen=True, kw_only=True):
     daily: datetime | None = None
 
 
+def old_rollups(cutoffs: Cutoffs) -> list[tuple[tuple[int, ...], int]]:
+    """Which views lose what begins before which hour. A week goes when its last day may."""
+    found: list[tuple[tuple[int, ...], int]] = []
+    if cutoffs.hourly is not None:
+        found.append((HOURLY, hour_of(cutoffs.hourly)))
+    if cutoffs.daily is not None:
+        end = hour_of(cutoffs.daily)
+        found += [(DAILY, end), (WEEKLY, end - WEEK_HOURS + 1)]
+    return found
+
+
 class Span(Struct, frozen=True, kw_only=True):
     """A part of a range that one view answers: from hour to hour, the last not included."""
 
@@ -96,19 +111,28 @@ class Span(Struct, frozen=True, kw_only=True):
 
 
 def spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
-    """The parts of a query's range: days where they are whole, hours at its ends or when hours are asked for."""
-    hour, day = _views(query, by)
-    first, end = _hours(query)
-    first_day, end_day = -(-first // _DAY_HOURS) * _DAY_HOURS, end // _DAY_HOURS * _DAY_HOURS
-    if "hour" in by or first_day >= end_day:
-        found = [Span(view=hour, first=first, end=end)]
-    else:
-        found = [
-            Span(view=hour, first=first, end=first_day),
-            Span(view=day, first=first_day, end=end_day),
-            Span(view=hour, first=end_day, end=end),
-        ]
-    return tuple(span for span in found if span.end > span.first)
+    """The parts of a query's range: weeks and days where they are whole, hours at its ends or when hours are asked for.
+
+    Days also when one key is asked for: an index leads to those of a key.
+    """
+    hour, day, week = _views(query, by)
+    sizes = [(WEEK_HOURS, week), (DAY_HOURS, day), (1, hour)]
+    if "hour" in by:
+        sizes = sizes[2:]
+    elif "day" in by or query.key_id is not None:
+        sizes = sizes[1:]
+    return tuple(_cut(*_hours(query), sizes))
+
+
+def _cut(first: int, end: int, sizes: Sequence[tuple[int, View]]) -> list[Span]:
+    """A range in as large pieces as it has whole ones of; the last size is an hour."""
+    if end <= first:
+        return []
+    (size, view), *finer = sizes
+    begin, stop = -(-first // size) * size, end // size * size
+    if begin >= stop:
+        return _cut(first, end, finer)
+    return [*_cut(first, begin, finer), Span(view=view, first=begin, end=stop), *_cut(stop, end, finer)]
 
 
 def latency_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
@@ -118,17 +142,17 @@ def latency_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, .
     first, end = _hours(query)
     if end <= first:
         return ()
-    days = (first // _DAY_HOURS * _DAY_HOURS, -(-end // _DAY_HOURS) * _DAY_HOURS)
+    days = (first // DAY_HOURS * DAY_HOURS, -(-end // DAY_HOURS) * DAY_HOURS)
     return (Span(view=View.KEY_DAY, first=days[0], end=days[1]),)
 
 
-def _views(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[View, View]:
-    """The coarsest views that can tell: by hour and by day."""
+def _views(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[View, View, View]:
+    """The coarsest views that can tell: by hour, by day and by week."""
     if _is_by_key(query, by):
-        return View.KEY_HOUR, View.KEY_DAY
+        return View.KEY_HOUR, View.KEY_DAY, View.KEY_WEEK
     if query.namespaces is not None or "namespace_id" in by:
-        return View.NAMESPACE_HOUR, View.NAMESPACE_DAY
-    return View.HOUR, View.DAY
+        return View.NAMESPACE_HOUR, View.NAMESPACE_DAY, View.NAMESPACE_WEEK
+    return View.HOUR, View.DAY, View.WEEK
 
 
 def _is_by_key(query: UsageQuery, by: tuple[Dimension, ...]) -> bool:
@@ -170,14 +194,23 @@ def moment_of(hour: int) -> datetime:
 def merged(
     by: tuple[Dimension, ...], parts: Iterable[tuple[tuple[Any, ...], Sequence[int]]]
 ) -> tuple[UsageSum, ...]:
-    """The sums of several spans as one, in the order of their groups; hours become moments."""
+    """The sums of several spans as one, in the order of their groups; hours become moments.
+
+    Values stand in the order of `SUMS`, with the calls of each of `STATUSES` behind them.
+    """
     found: dict[tuple[Any, ...], Sequence[int]] = {}
     for group, values in parts:
         known = found.get(group)
         found[group] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
     return tuple(
-        UsageSum(group=_shown(by, group), sums=dict(zip(SUMS, found[group], strict=True)))
-        for group in sorted(found)
+        UsageSum(
+            group=_shown(by, group),
+            sums=dict(zip(SUMS, values, strict=False)),
+            statuses={
+                name: count for name, count in zip(STATUSES, values[len(SUMS) :], strict=True) if count
+            },
+        )
+        for group, values in sorted(found.items())
     )
 
 

@@ -28,24 +28,18 @@ async def add_up(
     ledger: Ledger, query: UsageQuery, by: tuple[Dimension, ...] = (), *, with_latency: bool = False
 ) -> tuple[Group, ...]:
     """The groups of a query that have calls, in order. Raises `StoreUnavailable`."""
-    found: dict[tuple[str | datetime, ...], tuple[dict[str, int], dict[str, int]]] = {}
-    for part in await ledger.sums(query, (*by, "status")):
-        key, status = part.group[:-1], str(part.group[-1])
-        sums, statuses = found.setdefault(key, (dict.fromkeys(part.sums, 0), {}))
-        statuses[status] = part.sums["calls"]
-        for name, value in part.sums.items():
-            sums[name] += value
-    histograms: dict[tuple[str | datetime, ...], dict[int, int]] = {}
-    if with_latency:
-        histograms = {each.group: each.histogram for each in await ledger.latencies(query, by)}
+    found = await ledger.sums(query, by)
+    if not with_latency:
+        return tuple(Group(key=each.group, sums=each.sums, statuses=each.statuses) for each in found)
+    histograms = {each.group: each.histogram for each in await ledger.latencies(query, by)}
     return tuple(
         Group(
-            key=key,
-            sums=sums,
-            statuses=statuses,
-            histogram=histograms.get(key, {}) if with_latency else None,
+            key=each.group,
+            sums=each.sums,
+            statuses=each.statuses,
+            histogram=histograms.get(each.group, {}),
         )
-        for key, (sums, statuses) in found.items()
+        for each in found
     )
 
 

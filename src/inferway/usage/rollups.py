@@ -1,13 +1,13 @@
-"""What many calls come to, by hour and by day: made from the rows as they are written, so that nobody has to add up millions later."""
+"""What many calls come to, by hour, by day and by week: made from the rows as they are written, so that nobody adds up millions later."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
-from operator import attrgetter
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from inferway.types import METERS
 from inferway.usage.records import UsageRecord
@@ -22,10 +22,18 @@ class View(IntEnum):
     NAMESPACE_HOUR = 3
     KEY_DAY = 4
     KEY_HOUR = 5
+    WEEK = 6
+    NAMESPACE_WEEK = 7
+    KEY_WEEK = 8
 
 
 HOURLY: Final = (int(View.HOUR), int(View.NAMESPACE_HOUR), int(View.KEY_HOUR))
 DAILY: Final = (int(View.DAY), int(View.NAMESPACE_DAY), int(View.KEY_DAY))
+WEEKLY: Final = (int(View.WEEK), int(View.NAMESPACE_WEEK), int(View.KEY_WEEK))
+"""Weeks are there so that a question over months that asks for no days reads few rows. Each is 168 hours, counted from 1970."""
+
+DAY_HOURS: Final = 24
+WEEK_HOURS: Final = 168
 
 SUMS: Final = (
     "calls",
@@ -46,15 +54,17 @@ SlowKey = tuple[str, int, str, str, str, str, str, int]
 """What is added up first: organization, hour, namespace, key, provider, model, operation, and status or bucket."""
 
 CellKey = tuple[str, int, int, str, str, str, str, str, str]
-"""Organization, view, hour, namespace, key, provider, model, operation, status. An hour is counted from 1970 in UTC; a day is its first."""
+"""Organization, view, hour, namespace, key, provider, model, operation, status.
+
+An hour is counted from 1970 in UTC; a day or a week is its first."""
 
 LatencyKey = tuple[str, int, int, str, str, str, str, str, int]
 """The same with a bucket of the histogram in place of the status; only calls that were answered are in it, and
-none of them by key and hour, which would be as many rows as calls."""
+none of them by key and hour, which would be as many rows as calls, nor by key and week."""
 
 ANSWERED: Final = ("ok", "partial")
 _HOUR_S = 3600
-_DAY = 24
+C = TypeVar("C")
 _MOST = 10**12
 """More of one meter than any call can use: an impossible count must not make the sum of all others unusable."""
 
@@ -109,14 +119,15 @@ def roll_changes(changes: Iterable[tuple[UsageRecord, UsageRecord]]) -> Rolled:
 def _sums(records: list[UsageRecord]) -> list[int]:
     """The sums of one group, in the order of `SUMS`; this runs for every call beside the calls themselves."""
     costs = [each.cost_microusd for each in records if each.cost_microusd is not None]
-    usages = [each.usage for each in records]
+    # Its fields are the meters in their order, then source and raw.
+    meters = zip(*[astuple(each.usage)[:-2] for each in records], strict=True)
     return [
         len(records),
         sum([len(each.attempts) for each in records]),
         sum([each.retries for each in records]),
         sum([each.streamed for each in records]),
         sum([each.cached for each in records]),
-        *[_meter(list(map(attrgetter(name), usages))) for name in METERS],
+        *map(_meter, meters),
         sum(costs),
         len(records) - len(costs),
         round(sum([each.latency_ms for each in records]) * 1000),
@@ -124,37 +135,43 @@ def _sums(records: list[UsageRecord]) -> list[int]:
     ]
 
 
-def _meter(counts: list[int]) -> int:
+def _meter(counts: tuple[int, ...]) -> int:
     return sum(counts) if max(counts) <= _MOST else sum(min(count, _MOST) for count in counts)
 
 
 def _in_all_views(fine: dict[FineKey, list[int]], slow: dict[SlowKey, int]) -> Rolled:
-    sums: dict[CellKey, list[int]] = {}
-    for (organization, hour, *owner, provider, model, operation, status), cell in fine.items():
-        for view, begin, namespace, key in _places(hour, str(owner[0]), str(owner[1])):
-            place = (organization, view, begin, namespace, key, provider, model, operation, status)
-            known = sums.get(place)
-            sums[place] = cell if known is None else [a + b for a, b in zip(known, cell, strict=True)]
-    latencies: dict[LatencyKey, int] = {}
-    for (organization, hour, *owner, provider, model, operation, bucket), count in slow.items():
-        for view, begin, namespace, key in _places(hour, str(owner[0]), str(owner[1])):
-            if view != View.KEY_HOUR:
-                at = (organization, view, begin, namespace, key, provider, model, operation, bucket)
-                latencies[at] = latencies.get(at, 0) + count
+    sums: dict[Any, list[int]] = {}
+    for view, cells in _views_of(fine, _plus).items():
+        sums |= {(key[0], view, *key[1:]): cell for key, cell in cells.items()}
+    latencies: dict[Any, int] = {}
+    for view, counts in _views_of(slow, int.__add__).items():
+        if view not in (View.KEY_HOUR, View.KEY_WEEK):
+            latencies |= {(key[0], view, *key[1:]): count for key, count in counts.items()}
     return Rolled(sums=sums, latencies=latencies)
 
 
-def _places(hour: int, namespace_id: str, key_id: str) -> tuple[tuple[int, int, str, str], ...]:
-    """Where a call of an hour is counted: view, bucket, namespace, key."""
-    day = hour - hour % _DAY
-    return (
-        (0, day, "", ""),
-        (1, hour, "", ""),
-        (2, day, namespace_id, ""),
-        (3, hour, namespace_id, ""),
-        (4, day, namespace_id, key_id),
-        (5, hour, namespace_id, key_id),
-    )
+def _plus(one: list[int], other: list[int]) -> list[int]:
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+def _views_of(by_key: Mapping[Any, C], add: Callable[[C, C], C]) -> dict[int, Mapping[Any, C]]:
+    """Every view by its number. Each is made from the next finer one, so that little is added twice."""
+    by_namespace = _fold(by_key, lambda key: (*key[:3], "", *key[4:]), add)
+    by_organization = _fold(by_namespace, lambda key: (*key[:2], "", "", *key[4:]), add)
+    found: dict[int, Mapping[Any, C]] = {}
+    for place, hours in enumerate((by_organization, by_namespace, by_key)):
+        days = _fold(hours, lambda key: (key[0], key[1] - key[1] % DAY_HOURS, *key[2:]), add)
+        weeks = _fold(days, lambda key: (key[0], key[1] - key[1] % WEEK_HOURS, *key[2:]), add)
+        found |= {DAILY[place]: days, HOURLY[place]: hours, WEEKLY[place]: weeks}
+    return found
+
+
+def _fold(cells: Mapping[Any, C], name: Callable[[Any], Any], add: Callable[[C, C], C]) -> Mapping[Any, C]:
+    found: dict[Any, C] = {}
+    for key, cell in cells.items():
+        place = name(key)
+        found[place] = add(found[place], cell) if place in found else cell
+    return found
 
 
 def bucket_of(latency_ms: float) -> int:

@@ -208,3 +208,40 @@ def test_plain_tokens_cost_the_same_by_the_short_way(given_in: int, given_out: i
     rates = Rates(input=Rate(Decimal("0.151")), output=Rate(Decimal("0.6007")))
     exact, dollars = plain_microusd(used, rates), cost_usd(used, rates)
     assert exact == (None if dollars is None else dollars * 1_000_000)
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_cached_tokens_are_never_billed_twice(plain: int, cached: int) -> None:
+    """By their own price where there is one, by the plain one where there is none; never by both."""
+    plain_rate, cached_rate = Rate(Decimal("2.5")), Rate(Decimal("1.25"))
+    both = Rates(input=plain_rate, cached_read=cached_rate)
+    used = usage(input=plain, cached_read=cached)
+    assert (cost_usd(used, both) or 0) * 1_000_000 == plain * plain_rate.base + cached * cached_rate.base
+    assert (cost_usd(used, Rates(input=plain_rate)) or 0) * 1_000_000 == (plain + cached) * plain_rate.base
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_an_hours_cache_write_is_billed_once_whatever_the_raw_usage_claims(
+    written: int, claimed: int
+) -> None:
+    raw = b'{"cache_creation":{"ephemeral_1h_input_tokens":%d}}' % claimed
+    used = replace(usage(cache_write=written), raw=raw)
+    rates = Rates(cache_write=Rate(Decimal("3.75")), cache_write_1h=Rate(Decimal(6)))
+    hour = min(written, claimed)
+    wanted = (written - hour) * Decimal("3.75") + hour * Decimal(6)
+    assert (cost_usd(used, rates) or 0) * 1_000_000 == wanted
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9), st.integers(0, 10**9))
+def test_audio_is_billed_by_the_second_or_by_tokens_as_the_model_is_priced(
+    milliseconds: int, tokens: int, output: int
+) -> None:
+    by_time, by_token = Rates(audio_hour=Rate(Decimal("0.36"))), Rates(audio_input=Rate(Decimal(40)))
+    assert cost_usd(usage(audio_ms=milliseconds), by_time) == milliseconds * Decimal("0.36") / 3_600_000
+    assert cost_usd(usage(audio_input=tokens), by_token) == tokens * Decimal(40) / 1_000_000
+    assert cost_usd(usage(audio_ms=milliseconds), by_token) is None, "a length has no price in tokens"
+    assert cost_usd(usage(audio_input=tokens), by_time) is None, "tokens have no price in seconds"
+    told = usage(audio_ms=milliseconds, output=output)
+    mixed = Rates(audio_hour=Rate(Decimal("0.36")), output=Rate(Decimal(10)))
+    parts = (cost_usd(usage(audio_ms=milliseconds), mixed), cost_usd(usage(output=output), mixed))
+    assert cost_usd(told, mixed) == sum(part for part in parts if part is not None)

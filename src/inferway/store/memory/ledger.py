@@ -7,6 +7,7 @@ from typing import Any
 from inferway.errors import StoreUnavailable
 from inferway.usage.queries import (
     FILTERS,
+    STATUSES,
     Cutoffs,
     Dimension,
     Latencies,
@@ -15,19 +16,25 @@ from inferway.usage.queries import (
     Span,
     UsageQuery,
     UsageSum,
-    hour_of,
     latency_spans,
     merged,
     merged_latencies,
+    old_rollups,
     spans,
     spending,
     spent_since,
 )
 from inferway.usage.records import UsageRecord
-from inferway.usage.rollups import DAILY, HOURLY, CellKey, LatencyKey, Rolled, roll, roll_changes
+from inferway.usage.rollups import (
+    DAY_HOURS,
+    CellKey,
+    LatencyKey,
+    Rolled,
+    roll,
+    roll_changes,
+)
 
 _PLACES = ("", "", "hour", "namespace_id", "key_id", "provider", "model", "operation", "status")
-_DAY = 24
 
 
 class MemoryLedger:
@@ -81,7 +88,10 @@ class MemoryLedger:
         self._require()
         parts: list[tuple[tuple[Any, ...], Sequence[int]]] = []
         for span in spans(query, by):
-            parts += [(_group(key, by), self._sums[key]) for key in _within(self._sums, query, span)]
+            for key in _within(self._sums, query, span):
+                values = self._sums[key]
+                ends = [values[0] if name == key[-1] else 0 for name in STATUSES]
+                parts.append((_group(key, by), [*values, *ends]))
         return merged(by, parts)
 
     async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
@@ -129,13 +139,9 @@ class MemoryLedger:
         for record_id in old[:limit]:
             del self._records[record_id]
         gone = len(old[:limit])
-        for views, cutoff in ((HOURLY, cutoffs.hourly), (DAILY, cutoffs.daily)):
+        for views, end in old_rollups(cutoffs):
             for rollups in (self._sums, self._latencies):
-                keys = [
-                    key
-                    for key in rollups
-                    if cutoff is not None and key[1] in views and key[2] < hour_of(cutoff)
-                ]
+                keys = [key for key in rollups if key[1] in views and key[2] < end]
                 for key in keys:
                     del rollups[key]  # type: ignore[arg-type] # a key of the same mapping
                 gone += len(keys)
@@ -171,4 +177,4 @@ def _is_picked(query: UsageQuery, names: dict[str, str]) -> bool:
 
 def _group(key: Any, by: tuple[Dimension, ...]) -> tuple[Any, ...]:
     places = dict(zip(_PLACES, key, strict=True))
-    return tuple(places["hour"] // _DAY * _DAY if name == "day" else places[name] for name in by)
+    return tuple(places["hour"] // DAY_HOURS * DAY_HOURS if name == "day" else places[name] for name in by)

@@ -12,6 +12,7 @@ _METERS = (
 )
 _HOUR = "started_at / 3600000000"
 _DAY = f"{_HOUR} / 24 * 24"
+_WEEK = f"{_HOUR} / 168 * 168"
 _VIEWS = (
     (0, _DAY, "''", "''"),
     (1, _HOUR, "''", "''"),
@@ -19,6 +20,9 @@ _VIEWS = (
     (3, _HOUR, "namespace_id", "''"),
     (4, _DAY, "namespace_id", "key_id"),
     (5, _HOUR, "namespace_id", "key_id"),
+    (6, _WEEK, "''", "''"),
+    (7, _WEEK, "namespace_id", "''"),
+    (8, _WEEK, "namespace_id", "key_id"),
 )
 """The views in the order of their numbers: the bucket that a call falls into, and the namespace and key that it is counted under."""
 
@@ -44,10 +48,14 @@ def upgrade() -> None:
         ){w.keyed_table}""")
     op.execute(f"""CREATE TABLE usage_latencies (
             {columns},
-            bucket {w.integer} NOT NULL,
-            calls {w.integer} NOT NULL,
-            PRIMARY KEY (organization_id, view, key_id, hour, namespace_id, provider, model, operation, bucket)
+            step {w.integer} NOT NULL,
+            {", ".join(f"calls_{number} {w.integer} NOT NULL" for number in range(16))},
+            PRIMARY KEY (organization_id, view, key_id, hour, namespace_id, provider, model, operation, step)
         ){w.keyed_table}""")
+    # One key's days are asked for again and again, by its caps too; those of all keys lie together by day.
+    op.execute(
+        "CREATE INDEX usage_rollups_key ON usage_rollups (organization_id, key_id, view, hour) WHERE view = 4"
+    )
     for view in _VIEWS:
         op.execute(_sums_of_what_is_there(*view))
 
