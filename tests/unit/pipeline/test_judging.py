@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -81,6 +83,31 @@ async def test_the_death_of_a_judging_process_harms_no_other_call() -> None:
     assert await taken.findings({"n": "a"}, 10)
     assert await judges.findings(doubling(36), "x") is None
     assert await taken.findings({"n": 1}, 8) == ()
+
+
+CRASHING = """
+import asyncio
+from inferway.pipeline.judging import Judges
+
+async def main():
+    judges = Judges()
+    crashing = await judges.take({"if": {"unevaluatedProperties": {}, "$ref": "#"}})
+    await crashing.findings({"a": 1}, 8)
+    taken = await judges.take({"not": {"type": "string"}})
+    assert await taken.findings(1, 1) == ()
+    print("alive")
+
+asyncio.run(main())
+"""
+"""The search for a contradiction overflows the stack of jsonschema_rs 0.60.3: a condition that is itself, and `unevaluatedProperties`."""
+
+
+def test_a_schema_that_crashes_the_search_leaves_the_worker_alive() -> None:
+    # In a process of its own: without the protection it would be the end of this one.
+    done = subprocess.run(
+        [sys.executable, "-c", CRASHING], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 async def test_a_refusal_from_the_other_process_is_the_same_as_from_here() -> None:
