@@ -32,7 +32,7 @@ run: .venv/linked ## set up .venv and start the server with its embedded models 
 	@exec $(PRODUCT)/inferway serve --data-dir .inferway $(ARGS)
 
 test: .venv-test/linked ## set up .venv-test and run the tests (ARGS="-k words"); says at the end what was left out
-	@$(TOOLS)/python -m pytest $(ARGS)
+	@$(TOOLS)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv-test/linked ## lint, format, strict types, architecture
 	$(TOOLS)/ruff check .

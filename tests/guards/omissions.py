@@ -5,7 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -44,6 +44,7 @@ SUITES = (
 )
 
 _omitted = pytest.StashKey[Counter[tuple[str, str]]]()
+_OUTPUT = "omitted"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -79,6 +80,25 @@ def pytest_make_collect_report(
     if report.skipped:
         _note(collector.config, report)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand on what one of several processes left out."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_OUTPUT] = [
+            [place, reason, count] for (place, reason), count in session.config.stash[_omitted].items()
+        ]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Gather what the processes left out. A test runs in one of them; a module that skips itself does so in each, and counts once."""
+    omitted = node.config.stash[_omitted]
+    for place, reason, count in getattr(node, "workeroutput", {}).get(_OUTPUT, ()):
+        is_module = "::" not in place
+        omitted[place, reason] = 1 if is_module else omitted[place, reason] + count
 
 
 def _note(config: pytest.Config, report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -68,6 +68,24 @@ def test_what_was_left_out_is_listed_with_its_reason(runner: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["!*LEFT OUT: 2*", "*::test_here (2 cases): no such thing here"])
 
 
+def test_several_processes_list_what_each_of_them_left_out(runner: pytest.Pytester) -> None:
+    runner.makepyfile(test_one=SKIPPING, test_two="import pytest\npytest.importorskip('no_such_package')")
+    result = runner.runpytest_subprocess(*PLUGINS, "-n", "2", "--dist", "loadfile")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["!*LEFT OUT: 3*", "*::test_here (2 cases): no such thing here"])
+
+
+def test_a_strict_run_of_several_processes_fails_on_what_was_left_out(
+    runner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERWAY_TEST_STRICT", "1")
+    runner.makepyfile(SKIPPING)
+    result = runner.runpytest_subprocess(*PLUGINS, "-n", "2")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    runner.makepyfile("import pytest\npytest.importorskip('no_such_package')")
+    assert runner.runpytest_subprocess(*PLUGINS, "-n", "2").ret != pytest.ExitCode.OK
+
+
 def test_a_complete_run_says_so(runner: pytest.Pytester) -> None:
     runner.makepyfile("def test_runs(): pass")
     runner.runpytest_subprocess(*PLUGINS).stdout.fnmatch_lines(["Nothing was left out."])
