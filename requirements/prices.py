@@ -27,7 +27,7 @@ RATES = {
     "input_mchars": "characters",
 }
 CORRECTIONS: dict[tuple[str, str], dict[str, str]] = {
-    # OpenAI's price page: audio input is 40 dollars a million since the version of December 2024; the package has no price for it, so that
+    # OpenAI takes 40 dollars a million of audio input since the version of December 2024; the package has no price for it, so that
     # audio would cost as little as text.
     ("openai", "gpt-4o-audio-preview"): {"audio_input": "40"},
     ("openai", "gpt-4o-mini-audio-preview"): {"audio_input": "10"},
