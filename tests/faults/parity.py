@@ -169,7 +169,7 @@ def run(calls: int, folder: Path) -> dict[str, tuple[int, int]]:
     with upstream.running() as url:
         limits = {f"INFERWAY_LIMITS__{name}": "0" for name in ("PER_SECOND", "PER_MINUTE", "CONCURRENT")}
         with running(folder, OPENAI_API_KEY="sk-x", OPENAI_BASE_URL=url, **limits) as gateway:
-            asyncio.run(_make(gateway, calls))
+            asyncio.run(_make(gateway, calls, upstream.told))
             rows = asyncio.run(_rows(gateway, calls))
     attempts = [attempt for row in rows for attempt in row.itemized()]
     usages = [each.usage for each in attempts if each.usage is not None and each.usage.source == "provider"]
@@ -189,19 +189,19 @@ def run(calls: int, folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-async def _make(gateway: Gateway, calls: int) -> None:
+async def _make(gateway: Gateway, calls: int, told: Told) -> None:
     draw = random.Random(5)
     kinds = [draw.choice(KINDS) for _ in range(calls)]
     numbers = iter(range(calls))
 
     async def work() -> None:
         for number in numbers:
-            await _call(gateway, kinds[number], number)
+            await _call(gateway, kinds[number], number, told)
 
     await asyncio.gather(*(work() for _ in range(_WIDTH)))
 
 
-async def _call(gateway: Gateway, kind: str, number: int) -> None:
+async def _call(gateway: Gateway, kind: str, number: int, told: Told) -> None:
     text = f"{kind} {number}"
     fields: dict[str, Any] = {"provider": "openai", "model": "gpt-4o", "inputs": {"prompts": [text]}}
     if kind == "embed":
@@ -219,7 +219,10 @@ async def _call(gateway: Gateway, kind: str, number: int) -> None:
     writer.write(head.encode() + b"\r\n" + body)
     await writer.drain()
     if kind == "leave":
-        await asyncio.sleep(0.5)
+        # Only what has reached the upstream can be counted there.
+        ends = time.monotonic() + 20
+        while text not in told.seen and time.monotonic() < ends:
+            await asyncio.sleep(0.02)
     else:
         await reader.read()
     writer.close()
