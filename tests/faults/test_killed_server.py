@@ -48,8 +48,8 @@ class Load:
             thread.join(30)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError, HTTPException):
-            connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        with contextlib.closing(connection), contextlib.suppress(OSError, HTTPException):
             while not self._stopping.is_set():
                 self._call(connection)
 
