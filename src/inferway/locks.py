@@ -1,7 +1,8 @@
-"""Locks between processes that end with the process that holds them."""
+"""What the processes of one machine share: locks that end with the process that holds them, and files as memory."""
 
 import contextlib
 import fcntl
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -118,3 +119,14 @@ class Seats:
             os.close(file)
             return None
         return file
+
+
+def map_file(path: Path, size: int) -> mmap.mmap:
+    """A file's bytes as memory; a new file is zeros that take no room on the disk. Raises `OSError`."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(file).st_size < size:
+            os.ftruncate(file, size)
+        return mmap.mmap(file, size)
+    finally:
+        os.close(file)

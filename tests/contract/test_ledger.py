@@ -10,7 +10,7 @@ from inferway.store.ledger import SqlLedger
 from inferway.store.memory.ledger import MemoryLedger
 from inferway.store.work import SqlDatabase
 from inferway.types import Usage
-from inferway.usage.ledger import Ledger
+from inferway.usage.ledger import Ledger, spent
 from inferway.usage.records import AttemptRecord, UsageRecord
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
@@ -129,10 +129,10 @@ async def test_what_was_spent_is_summed_by_day_and_month_and_by_whose_calls(ledg
         replace(PLAIN, record_id="g", cost_microusd=None),
     ]
     await ledger.add(rows)
-    assert await ledger.spent("org_1", day=day, month=month) == (11_001, 11_011)
-    assert await ledger.spent("org_1", day=day, month=month, key_id="key_1") == (10_001, 10_011)
-    assert await ledger.spent("org_1", day=day, month=month, namespace_id="ns_1") == (1_001, 1_011)
-    assert await ledger.spent("org_3", day=day, month=month) == (0, 0)
+    assert await spent(ledger, "org_1", day=day, month=month) == (11_001, 11_011)
+    assert await spent(ledger, "org_1", day=day, month=month, key_id="key_1") == (10_001, 10_011)
+    assert await spent(ledger, "org_1", day=day, month=month, namespace_id="ns_1") == (1_001, 1_011)
+    assert await spent(ledger, "org_3", day=day, month=month) == (0, 0)
 
 
 async def test_two_that_add_the_same_records_at_once_add_them_once(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from inferway.limits.table import Table
 from inferway.limits.terms import TIERS, Terms
 from inferway.settings import LimitSettings, Settings
 from inferway.types import SpendCap
-from inferway.usage.ledger import Ledger
+from inferway.usage.ledger import Ledger, spent
 
 _MARGIN_S = 10.0
 
@@ -66,7 +66,8 @@ class RecordedSpend:
 
     async def spent(self, cap: SpendCap, *, day: datetime, month: datetime) -> tuple[int, int]:
         """Micro-dollars since the beginning of a day, and since that of a month."""
-        return await self._ledger.spent(
+        return await spent(
+            self._ledger,
             cap.organization_id,
             day=day,
             month=month,

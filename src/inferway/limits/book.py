@@ -1,8 +1,6 @@
 """What was spent today and this month, in a file that the processes of a machine share and a restart does not forget."""
 
 import contextlib
-import mmap
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +11,7 @@ from pathlib import Path
 
 from inferway.errors import OperatorError, StoreUnavailable
 from inferway.limits.spending import Held, Reservation, require_room
-from inferway.locks import FileLock
+from inferway.locks import FileLock, map_file
 from inferway.types import SpendCap
 
 FILE_NAME = "spend-1"
@@ -56,7 +54,7 @@ class SpendBook:
         self._holds_at = (places + _NEAR) * _PLACE_BYTES
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._memory = _map(folder / FILE_NAME, self._holds_at + (holds + _NEAR) * _HOLD_BYTES)
+            self._memory = map_file(folder / FILE_NAME, self._holds_at + (holds + _NEAR) * _HOLD_BYTES)
             self._lock = FileLock(folder / "spend-lock")
         except OSError as error:
             raise OperatorError(f"{folder}: money cannot be counted here: {error.strerror}.") from None
@@ -238,14 +236,3 @@ def _name_of(resource: str, name: str) -> bytes:
 
 def _record(record_id: str) -> bytes:
     return record_id.encode()[:_RECORD_BYTES].ljust(_RECORD_BYTES, b"\0")
-
-
-def _map(path: Path, size: int) -> mmap.mmap:
-    """A file's bytes as memory; a new file is zeros that take no room on the disk."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(file).st_size < size:
-            os.ftruncate(file, size)
-        return mmap.mmap(file, size)
-    finally:
-        os.close(file)

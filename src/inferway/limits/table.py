@@ -2,7 +2,6 @@
 
 import contextlib
 import mmap
-import os
 import struct
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from msgspec import Struct
 from inferway.errors import OperatorError
 from inferway.limits.bucket import Bucket
 from inferway.limits.terms import Rules
-from inferway.locks import FileLock, NoLock, Seats
+from inferway.locks import FileLock, NoLock, Seats, map_file
 
 SEATS = 96
 """Most processes that can count calls in one table."""
@@ -122,7 +121,7 @@ class Table:
         """The table that all processes share that name this folder; raises `OperatorError` when it cannot be used."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            memory = _map(folder / FILE_NAME, _bytes_of(65_536, 4_096))
+            memory = map_file(folder / FILE_NAME, _bytes_of(65_536, 4_096))
             lock = FileLock(folder / "lock")
             seats = Seats(folder, SEATS)
             seat = seats.take()
@@ -347,17 +346,6 @@ def _keys_bytes(keys: int) -> int:
 def _bytes_of(keys: int, organizations: int) -> int:
     """The keys, the organizations, and one cell that says how many seats have ever been taken."""
     return _keys_bytes(keys) + organizations * _ORGANIZATION_BYTES + _CELL
-
-
-def _map(path: Path, size: int) -> mmap.mmap:
-    """A file's bytes as memory; a new file is zeros that take no room on the disk."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(file).st_size < size:
-            os.ftruncate(file, size)
-        return mmap.mmap(file, size)
-    finally:
-        os.close(file)
 
 
 def at_once_refused(limit: int) -> Refused:

@@ -2,12 +2,11 @@
 
 import contextlib
 import mmap
-import os
 import secrets
 import struct
 from pathlib import Path
 
-from inferway.locks import FileLock, Seats
+from inferway.locks import FileLock, Seats, map_file
 
 FILE_NAME = "leaders-1"
 """The number is the layout's: another layout is another file."""
@@ -54,7 +53,7 @@ class Leaders:
         seat = seats.take()
         if seat is None:
             raise OSError("too many processes share their calls here")
-        leaders = cls(_map(folder / FILE_NAME), FileLock(folder / "lock"), seats, seat)
+        leaders = cls(map_file(folder / FILE_NAME, _SIZE), FileLock(folder / "lock"), seats, seat)
         leaders.bury()
         return leaders
 
@@ -127,13 +126,3 @@ class Leaders:
 
     def _set_birth(self, seat: int, birth: bytes) -> None:
         self._memory[seat * _BIRTH_BYTES : (seat + 1) * _BIRTH_BYTES] = birth
-
-
-def _map(path: Path) -> mmap.mmap:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(file).st_size < _SIZE:
-            os.ftruncate(file, _SIZE)
-        return mmap.mmap(file, _SIZE)
-    finally:
-        os.close(file)

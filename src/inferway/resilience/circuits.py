@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from inferway.errors import OperatorError
-from inferway.locks import FileLock, NoLock
+from inferway.locks import FileLock, NoLock, map_file
 
 FILE_NAME = "circuits-1"
 """The number is the layout's: another layout is another file."""
@@ -103,7 +103,7 @@ class Circuits:
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            memory = _map(folder / FILE_NAME, _PLACES * _PLACE_BYTES)
+            memory = map_file(folder / FILE_NAME, _PLACES * _PLACE_BYTES)
             user = os.open(folder / "users", os.O_RDWR | os.O_CREAT, 0o600)
             if _is_first(user):
                 memory[:] = bytes(len(memory))
@@ -308,13 +308,3 @@ def _is_first(user: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _map(path: Path, size: int) -> mmap.mmap:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(file).st_size < size:
-            os.ftruncate(file, size)
-        return mmap.mmap(file, size)
-    finally:
-        os.close(file)

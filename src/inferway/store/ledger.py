@@ -1,7 +1,6 @@
 """The rows of all calls in SQL, and what they come to."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from inferway.errors import StoreUnavailable
@@ -35,8 +34,6 @@ from inferway.usage.queries import (
     merged_latencies,
     old_rollups,
     spans,
-    spending,
-    spent_since,
 )
 from inferway.usage.records import UsageRecord
 from inferway.usage.rollups import Rolled, roll, roll_changes
@@ -102,19 +99,6 @@ class SqlLedger:
         """See `Ledger`."""
         rows = await self._report([select_latencies(query, span, by) for span in latency_spans(query, by)])
         return merged_latencies(by, counts_of(rows, len(by)))
-
-    async def spent(
-        self,
-        organization_id: str,
-        *,
-        day: datetime,
-        month: datetime,
-        key_id: str | None = None,
-        namespace_id: str | None = None,
-    ) -> tuple[int, int]:
-        """See `Ledger`."""
-        days = await self.sums(spending(organization_id, month, key_id, namespace_id), ("day",))
-        return spent_since(days, day), spent_since(days, month)
 
     async def reprice(self, changes: Sequence[Repriced]) -> int:
         """See `Ledger`."""

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from inferway.usage.queries import Cutoffs, Dimension, Latencies, Place, Repriced, UsageQuery, UsageSum
+from inferway.usage.queries import (
+    Cutoffs,
+    Dimension,
+    Latencies,
+    Place,
+    Repriced,
+    UsageQuery,
+    UsageSum,
+    spending,
+    spent_since,
+)
 from inferway.usage.records import UsageRecord
 
 
@@ -22,21 +32,6 @@ class Ledger(Protocol):
 
     async def list_records(self, organization_id: str, *, limit: int = 100) -> tuple[UsageRecord, ...]:
         """The newest records of an organization, the newest first."""
-        ...
-
-    async def spent(
-        self,
-        organization_id: str,
-        *,
-        day: datetime,
-        month: datetime,
-        key_id: str | None = None,
-        namespace_id: str | None = None,
-    ) -> tuple[int, int]:
-        """What the calls of an organization (of one key, of one namespace) cost since a day's and since its month's beginning.
-
-        Micro-dollars; calls whose cost is not known count nothing.
-        """
         ...
 
     async def scan(
@@ -63,3 +58,20 @@ class Ledger(Protocol):
         Says how many rows went; 0: nothing is left to delete. Rollups do not change when their records go.
         """
         ...
+
+
+async def spent(
+    ledger: Ledger,
+    organization_id: str,
+    *,
+    day: datetime,
+    month: datetime,
+    key_id: str | None = None,
+    namespace_id: str | None = None,
+) -> tuple[int, int]:
+    """What the calls of an organization (of one key, of one namespace) cost since a day's and since its month's beginning.
+
+    Micro-dollars; calls whose cost is not known count nothing. Raises `StoreUnavailable`.
+    """
+    days = await ledger.sums(spending(organization_id, month, key_id, namespace_id), ("day",))
+    return spent_since(days, day), spent_since(days, month)

@@ -1,7 +1,6 @@
 """The rows of all calls in memory, and their rollups."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from inferway.errors import StoreUnavailable
@@ -21,8 +20,6 @@ from inferway.usage.queries import (
     merged_latencies,
     old_rollups,
     spans,
-    spending,
-    spent_since,
 )
 from inferway.usage.records import UsageRecord
 from inferway.usage.rollups import (
@@ -102,19 +99,6 @@ class MemoryLedger:
             found = _within(self._latencies, query, span)
             parts += [(_group(key, by), key[-1], self._latencies[key]) for key in found]
         return merged_latencies(by, parts)
-
-    async def spent(
-        self,
-        organization_id: str,
-        *,
-        day: datetime,
-        month: datetime,
-        key_id: str | None = None,
-        namespace_id: str | None = None,
-    ) -> tuple[int, int]:
-        """See `Ledger`."""
-        days = await self.sums(spending(organization_id, month, key_id, namespace_id), ("day",))
-        return spent_since(days, day), spent_since(days, month)
 
     async def reprice(self, changes: Sequence[Repriced]) -> int:
         """See `Ledger`."""
