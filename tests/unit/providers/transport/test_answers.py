@@ -2,49 +2,23 @@
 
 import asyncio
 import socket
-import ssl
-import warnings
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
 
 import pytest
 
 from inferway.errors import (
     ProviderBadAnswer,
     ProviderTimeout,
-    ProviderTls,
     ProviderUnreachable,
-    UpstreamError,
 )
 from inferway.providers.base import WireRequest
 from inferway.providers.transport import HttpTransport, Limits
 from inferway.types import Deadline
-from tests.upstreams.certificates import Authority
 from tests.upstreams.scripted import Peer, Upstream, answer_ok, scripted
-from tests.upstreams.wires import REQUEST, Run, Wire, send
+from tests.upstreams.wires import REQUEST, Run, Wire, fails, never, raw, send
 
 SMALL = Limits(body_bytes=300_000, head_bytes=2_000, stream_bytes=300_000)
-
-
-def raw(data: bytes, *, close: bool = True) -> Callable[[Peer], Awaitable[None]]:
-    """A script that reads a request, writes bytes and hangs up, or waits for us to."""
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(data)
-        if not close:
-            await peer.gone()
-
-    return script
-
-
-async def fails(transport: HttpTransport, url: str, timeout_s: float = 10.0) -> UpstreamError:
-    with pytest.raises(UpstreamError) as caught:
-        await send(transport, url, timeout_s)
-    assert "127.0.0.1" not in caught.value.message
-    assert "localhost" not in caught.value.message
-    return caught.value
 
 
 def test_the_request_that_leaves_is_exact(run: Run) -> None:
@@ -341,11 +315,6 @@ def test_a_connection_that_nobody_accepts_gives_up_at_the_connect_timeout(run: R
     run(work())
 
 
-async def _never(peer: Peer) -> None:
-    await peer.request()
-    await peer.gone()
-
-
 async def _drip(peer: Peer) -> None:
     await peer.request()
     await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
@@ -355,7 +324,7 @@ async def _drip(peer: Peer) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("script", [_never, _drip])
+@pytest.mark.parametrize("script", [never, _drip])
 def test_the_deadline_ends_a_call_that_is_silent_or_drips(
     run: Run, wire: Wire, script: Callable[[Peer], Awaitable[None]]
 ) -> None:
@@ -384,7 +353,7 @@ def test_each_of_several_calls_ends_by_its_own_deadline(run: Run, wire: Wire) ->
         assert took[1] < took[0] - 0.2
         assert 0.2 < await timed(transport, url, 0.3) < 2.3, "a later call has a deadline too"
 
-    run(wire.talk(_never, work))
+    run(wire.talk(never, work))
 
 
 def test_a_call_after_its_deadline_is_not_sent(run: Run) -> None:
@@ -404,193 +373,7 @@ def test_cancelling_a_call_hangs_up_at_once(run: Run, wire: Wire) -> None:
             await task
         await asyncio.wait_for(upstream.hung_up.wait(), 1)
 
-    run(wire.talk(_never, work))
-
-
-def test_a_connection_lost_after_sending_is_not_tried_again_by_anybody(run: Run, wire: Wire) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        peer.reset()
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        error = await fails(transport, url)
-        assert isinstance(error, ProviderUnreachable)
-        assert not error.retryable
-        assert len(upstream.requests) == 1
-
-    run(wire.talk(script, work))
-
-
-@pytest.mark.parametrize("ending", ["closed", "reset"])
-def test_a_kept_connection_that_breaks_without_a_byte_is_replaced_once(
-    run: Run, wire: Wire, ending: str
-) -> None:
-    async def script(peer: Peer) -> None:
-        if peer.number == 1:
-            await peer.request()
-            await peer.answer(b"first")
-            await peer.request()
-            if ending == "reset":
-                peer.reset()
-            return
-        await answer_ok(peer)
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        assert (await send(transport, url)).body == b"first"
-        assert (await send(transport, url)).body == b"ok"
-        assert (upstream.connections, len(upstream.requests)) == (2, 3)
-
-    run(wire.talk(script, work))
-
-
-def test_the_replacement_of_a_broken_connection_is_new_and_the_last(run: Run) -> None:
-    gate = asyncio.Event()
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        if peer.number <= 3:
-            # The first three calls run side by side, so that three connections are kept.
-            if len(peer.upstream.requests) == 3:
-                gate.set()
-            await gate.wait()
-            await peer.answer(b"first")
-            await peer.request()
-        peer.reset()
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        await asyncio.gather(*(send(transport, url) for _ in range(3)))
-        error = await fails(transport, url)
-        assert isinstance(error, ProviderUnreachable)
-        assert not error.retryable
-        assert (upstream.connections, len(upstream.requests)) == (4, 5)
-
-    run(Wire(None).talk(script, work))
-
-
-def test_a_kept_connection_that_breaks_after_a_byte_is_a_bad_answer(run: Run) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.answer(b"first")
-        await peer.request()
-        await peer.send(b"H")
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        await send(transport, url)
-        assert isinstance(await fails(transport, url), ProviderBadAnswer)
-        assert upstream.connections == 1
-
-    run(Wire(None).talk(script, work))
-
-
-def test_servers_that_close_idle_connections_lose_no_call(run: Run, wire: Wire) -> None:
-    async def script(peer: Peer) -> None:
-        for _ in range(1 + peer.number % 2):
-            await peer.request()
-            await peer.answer(b"ok")
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        for _ in range(100):
-            assert (await send(transport, url)).body == b"ok"
-        assert upstream.connections > 40
-
-    run(wire.talk(script, work))
-
-
-@pytest.mark.parametrize(
-    "said", ["HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\n"]
-)
-def test_what_nobody_asked_for_is_not_taken_for_the_next_answer(run: Run, wire: Wire, said: str) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        if peer.number == 1:
-            await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + said.encode())
-            await peer.gone()
-        else:
-            await peer.answer(b"second")
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        assert (await send(transport, url)).body == b"ok"
-        assert (await send(transport, url)).body == b"second"
-        assert upstream.connections == 2
-
-    run(wire.talk(script, work))
-
-
-@pytest.mark.parametrize("header", ["connection: close", "keep-alive: timeout=1, max=5"])
-def test_a_server_that_will_close_is_not_asked_again_on_the_same_connection(run: Run, header: str) -> None:
-    async def script(peer: Peer) -> None:
-        while True:
-            await peer.request()
-            await peer.answer(b"ok", header)
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        await send(transport, url)
-        await send(transport, url)
-        assert upstream.connections == 2
-
-    run(Wire(None).talk(script, work))
-
-
-def test_idle_connections_expire(run: Run) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.answer(b"ok")
-        await peer.gone()
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        await send(transport, url)
-        await asyncio.wait_for(upstream.hung_up.wait(), 5)
-
-    run(Wire(None).talk(script, work, Limits(idle_s=0.05)))
-
-
-def test_calls_beyond_the_limit_wait_their_turn(run: Run) -> None:
-    busy = peak = 0
-
-    async def script(peer: Peer) -> None:
-        nonlocal busy, peak
-        while True:
-            await peer.request()
-            busy += 1
-            peak = max(peak, busy)
-            await asyncio.sleep(0.02)
-            busy -= 1
-            await peer.answer(b"ok")
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        await asyncio.gather(*(send(transport, url) for _ in range(10)))
-        assert peak == 2
-        results = await asyncio.gather(
-            *(send(transport, url, 0.03) for _ in range(8)), return_exceptions=True
-        )
-        assert any(isinstance(result, ProviderTimeout) for result in results)
-        assert (await send(transport, url)).status == 200
-
-    run(Wire(None).talk(script, work, Limits(connections=2)))
-
-
-def test_a_transport_serves_one_loop_after_another() -> None:
-    transport = HttpTransport()
-
-    async def work() -> None:
-        async with scripted(answer_ok) as upstream:
-            assert (await send(transport, upstream.url())).body == b"ok"
-            await transport.aclose()
-            assert (await send(transport, upstream.url())).body == b"ok"
-            await transport.aclose()
-
-    asyncio.run(work())
-    asyncio.run(work())
-
-
-def test_closing_ends_the_calls_that_wait(run: Run, wire: Wire) -> None:
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        task = asyncio.ensure_future(fails(transport, url))
-        await upstream.asked.wait()
-        await transport.aclose()
-        assert isinstance(await asyncio.wait_for(task, 2), ProviderUnreachable)
-
-    run(wire.talk(_never, work))
+    run(wire.talk(never, work))
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "a\rb", "a\0b", "\u20ac"])
@@ -610,73 +393,3 @@ def test_a_path_cannot_break_out_of_the_request_line(run: Run) -> None:
         assert upstream.requests[0].startswith(b"POST /v1/x/a%20b%7F%C3%A9?q=%01%20x HTTP/1.1\r\n")
 
     run(Wire(None).talk(answer_ok, work))
-
-
-def _server_context(authority: Authority, fault: str) -> Any:
-    if fault == "stranger":
-        return authority.server("localhost")
-    return authority.server(
-        "elsewhere.example" if fault == "wrong name" else "localhost", expired=fault == "expired"
-    )
-
-
-@pytest.mark.parametrize("fault", ["stranger", "wrong name", "expired"])
-def test_a_certificate_that_cannot_be_trusted_ends_the_call_before_anything_is_sent(
-    run: Run, authority: Authority, fault: str
-) -> None:
-    async def work() -> None:
-        async with scripted(answer_ok, _server_context(authority, fault)) as upstream:
-            transport = HttpTransport(ca_file=None if fault == "stranger" else str(authority.file))
-            error = await fails(transport, upstream.url(host="localhost"))
-            assert isinstance(error, ProviderTls)
-            assert not error.retryable
-            assert upstream.requests == []
-
-    run(work())
-
-
-@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x00", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_a_handshake_that_breaks_off_or_is_none_is_a_tls_error(
-    run: Run, authority: Authority, said: bytes
-) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.reader.read(10)
-        await peer.send(said)
-
-    async def work() -> None:
-        async with scripted(script) as upstream:
-            transport = HttpTransport(ca_file=str(authority.file))
-            error = await fails(transport, upstream.url().replace("http:", "https:"))
-            assert isinstance(error, ProviderTls)
-            assert upstream.connections == 1
-
-    run(work())
-
-
-def test_an_old_tls_version_is_refused(run: Run, authority: Authority) -> None:
-    async def work() -> None:
-        context = authority.server("localhost")
-        # What a server that was never updated offers.
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            context.minimum_version = ssl.TLSVersion.TLSv1
-            context.maximum_version = ssl.TLSVersion.TLSv1_1
-        async with scripted(answer_ok, context) as upstream:
-            error = await fails(HttpTransport(ca_file=str(authority.file)), upstream.url(host="localhost"))
-            assert isinstance(error, ProviderTls)
-
-    run(work())
-
-
-def test_an_answer_without_length_ends_with_the_peers_own_notice_only(run: Run, authority: Authority) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
-        await asyncio.sleep(0.05)
-        peer.reset()
-
-    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
-        assert isinstance(await fails(transport, url), ProviderBadAnswer)
-
-    run(Wire(authority).talk(script, work))
