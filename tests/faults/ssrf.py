@@ -1,35 +1,12 @@
 """Hostile URLs inside a network namespace whose every address is this machine: none may reach anything."""
 
-import asyncio
-import json
-import os
-import shutil
-import sys
-from pathlib import Path
-
 from tests.faults.figures import Asked, run, tell
-
-_ROOT = Path(__file__).parents[2]
-UNSHARE = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+from tests.faults.namespaces import found_in_namespace
 
 
 async def measure(asked: Asked) -> None:
     """Runs the namespace's own program and reads its counts."""
-    if not shutil.which("unshare") or not shutil.which("ip"):
-        raise SystemExit("install util-linux and iproute2")
-    process = await asyncio.create_subprocess_exec(
-        *UNSHARE,
-        sys.executable,
-        *("-m", "tests.media.namespace"),
-        cwd=_ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        # The log has a line for each refusal.
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, log = await process.communicate()
-    if process.returncode:
-        raise SystemExit(log.decode()[-2000:])
-    report = json.loads(out)
+    report = await found_in_namespace("tests.media.namespace")
     reached = sum(report["reached"].values())
     refused, loaded = report["outcomes"].get("refused", 0), report["honest"].get("loaded", 0)
     tell(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.process import Served, serving_under, until
-from tests.faults.ssrf import UNSHARE
+from tests.faults.namespaces import UNSHARE
 from tests.http.kit import Reply, Upstream, completion
 
 _MOUNT = [each for each in UNSHARE if each != "--net"]

@@ -1,7 +1,6 @@
 """The media door with the system's own resolver and real sockets, where every address of the world is this machine."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -9,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.namespaces import UNSHARE
+
 _ROOT = Path(__file__).parents[2]
-_UNSHARE = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 
 
 def _can_make_namespaces() -> bool:
     if not shutil.which("unshare") or not shutil.which("ip"):
         return False
-    return subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.netns
@@ -25,7 +25,7 @@ def _can_make_namespaces() -> bool:
 )
 @pytest.mark.timeout(120)
 def test_no_hostile_url_reaches_anything_and_honest_ones_work() -> None:
-    command = [*_UNSHARE, sys.executable, "-m", "tests.media.namespace"]
+    command = [*UNSHARE, sys.executable, "-m", "tests.media.namespace"]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)

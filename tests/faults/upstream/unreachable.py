@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import socket
 import struct
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any, cast
 from tests.e2e.process import Served, serving
 from tests.faults.client import Line, Reply, request_bytes
 from tests.faults.figures import Asked, tell
-from tests.faults.ssrf import UNSHARE
+from tests.faults.namespaces import found_in_namespace
 from tests.faults.upstream.wires import OPENAI, WIRES, Wire
 from tests.upstreams.scripted import Peer, scripted
 
@@ -34,20 +33,7 @@ _TYPE_A = 1
 
 async def measure(asked: Asked) -> None:
     """Runs this module's program in its namespace and reads what it found."""
-    if not shutil.which("unshare") or not shutil.which("ip"):
-        raise SystemExit("install util-linux and iproute2")
-    process = await asyncio.create_subprocess_exec(
-        *UNSHARE,
-        sys.executable,
-        *("-m", "tests.faults.upstream.unreachable"),
-        cwd=_ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, log = await process.communicate()
-    if process.returncode:
-        raise SystemExit(log.decode()[-2000:])
-    found = json.loads(out)
+    found = await found_in_namespace("tests.faults.upstream.unreachable")
     tell(
         asked,
         "unreachable (black hole, unknown name, failing and silent name server) × 3 providers: told as they must be",
