@@ -27,7 +27,7 @@ from inferway.pipeline.lending import host_of
 from inferway.pipeline.recall import Recall
 from inferway.providers.registry import Registry
 from inferway.settings import Settings
-from inferway.store.work import SqlDatabase
+from inferway.store.work import SqlDatabase, check_reads, check_writes
 from inferway.usage.ledger import Ledger
 
 _FREE_BYTES = 64 * 1024 * 1024
@@ -130,11 +130,11 @@ class Probes:
         return None if self._gate.is_fresh else "what is remembered of keys is too old"
 
     async def _metadata(self) -> str | None:
-        await self._database.check_reads()
+        await check_reads(self._database)
         return None
 
     async def _vectors(self) -> str | None:
-        await self._database.check_writes()
+        await check_writes(self._database)
         return None
 
     async def _objects(self) -> str | None:

@@ -67,14 +67,6 @@ class SqlDatabase(Protocol):
         """The same, for a work that may write much and take long."""
         ...
 
-    async def check_reads(self) -> None:
-        """Reads something."""
-        ...
-
-    async def check_writes(self) -> None:
-        """Takes the right to write and gives it back."""
-        ...
-
     async def aclose(self) -> None:
         """Ends what runs and closes every connection."""
         ...
@@ -83,3 +75,17 @@ class SqlDatabase(Protocol):
 def ask(text: str, *values: Any) -> Ask:
     """An `Ask` with its values."""
     return Ask(text, values)
+
+
+async def check_reads(database: SqlDatabase) -> None:
+    """Reads something. Raises `StoreUnavailable`."""
+    await database.select("SELECT generation FROM access_state")
+
+
+async def check_writes(database: SqlDatabase) -> None:
+    """Takes the right to write and gives it back. Raises `StoreUnavailable`."""
+
+    def touch() -> Work[None]:
+        yield Ask("UPDATE access_state SET generation = generation WHERE 1 = 0")
+
+    await database.change(touch())

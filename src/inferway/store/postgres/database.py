@@ -115,18 +115,6 @@ class PostgresDatabase:
         """See `SqlDatabase`."""
         return await self._run(lambda connection: _do(connection, work), _LONG_S)
 
-    async def check_reads(self) -> None:
-        """See `SqlDatabase`."""
-        await self.select("SELECT generation FROM access_state")
-
-    async def check_writes(self) -> None:
-        """See `SqlDatabase`."""
-
-        def touch() -> Work[None]:
-            yield Ask("UPDATE access_state SET generation = generation WHERE 1 = 0")
-
-        await self.change(touch())
-
     async def aclose(self) -> None:
         """See `SqlDatabase`."""
         pool, self._pool = self._pool, None

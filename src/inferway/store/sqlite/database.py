@@ -88,18 +88,6 @@ class Database:
         """See `SqlDatabase`."""
         return await self.change(work)
 
-    async def check_reads(self) -> None:
-        """See `SqlDatabase`."""
-        await self.select("SELECT generation FROM access_state")
-
-    async def check_writes(self) -> None:
-        """See `SqlDatabase`."""
-
-        def touch() -> Work[None]:
-            yield Ask("UPDATE access_state SET generation = generation WHERE 1 = 0")
-
-        await self.change(touch())
-
     async def aclose(self) -> None:
         """See `SqlDatabase`."""
         await asyncio.to_thread(self.close)
