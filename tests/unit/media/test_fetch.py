@@ -6,6 +6,7 @@ import logging
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from inferway.errors import GatewayError, Overloaded
 from inferway.media.loader import MediaLoader
@@ -74,7 +75,9 @@ async def test_no_hostile_url_is_dialled_and_all_are_answered_alike(origin: Orig
 async def test_no_hostile_url_is_dialled_as_a_redirect(origin: Origin) -> None:
     table = {name: [list(answers)] for name, answers in hostile.NAMES.items()} | {"h.example": [[PUBLIC]]}
     road = Road(origin.port)
-    loader = MediaLoader(QUICK, resolver=TableResolver(table), dial=road)
+    loader = MediaLoader(
+        replace(QUICK, deadline_s=60.0, connect_timeout_s=60.0), resolver=TableResolver(table), dial=road
+    )
     # Relative ones are good redirects, and only a header can carry them.
     urls = [
         url
@@ -88,9 +91,7 @@ async def test_no_hostile_url_is_dialled_as_a_redirect(origin: Origin) -> None:
     failures = await asyncio.gather(*(load(loader, url) for url in starts), return_exceptions=True)
     assert {type(failure) for failure in failures} == {MediaUnavailable}
     assert set(road.dialled) == {(PUBLIC, 80)}
-    # On a crowded machine some run out of time before they are answered; those that were answered were told where to go.
-    assert len(road.dialled) == len(urls)
-    assert len(origin.heads) >= 300
+    assert len(road.dialled) == len(origin.heads) == len(urls)
 
 
 async def test_a_name_is_resolved_once_for_each_hop_so_that_it_cannot_change_its_mind(origin: Origin) -> None:
