@@ -26,6 +26,7 @@ from inferway.media.loader import MediaLoader
 from inferway.media.policy import MediaSettings
 from inferway.media.refusals import MediaUnavailable
 from inferway.types import Media, MediaKind
+from tests.faults.namespaces import require_own_namespaces
 from tests.media import hostile, samples
 from tests.media.origin import PUBLIC, PUBLIC_V6, redirect, response
 
@@ -53,6 +54,7 @@ _HONEST_URLS = (
 
 def _lay_network() -> None:
     """Make every IPv4 and IPv6 address one of this machine's, and this machine its own name server."""
+    require_own_namespaces()
     for command in (
         "ip link set lo up",
         "ip route add local 0.0.0.0/0 dev lo",

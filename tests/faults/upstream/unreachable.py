@@ -15,7 +15,7 @@ from typing import Any, cast
 from tests.e2e.process import Served, serving
 from tests.faults.client import Line, Reply, request_bytes
 from tests.faults.figures import Asked, tell
-from tests.faults.namespaces import found_in_namespace
+from tests.faults.namespaces import found_in_namespace, require_own_namespaces
 from tests.faults.upstream.wires import OPENAI, WIRES, Wire
 from tests.upstreams.scripted import Peer, scripted
 
@@ -59,6 +59,7 @@ async def measure(asked: Asked) -> None:
 
 def _lay_network() -> None:
     """This machine its own name server, and a cable down which packets for 192.0.2.9 vanish."""
+    require_own_namespaces()
     for command in (
         "ip link set lo up",
         "ip link add hole type veth peer name bottom",
