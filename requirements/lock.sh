@@ -9,10 +9,14 @@ lock() {
     local output="requirements/$1.txt"
     shift
     "${UV:-uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-        --custom-compile-command "make lock" ${UPGRADE:-} "$@" pyproject.toml requirements/build.in --output-file "$output"
+        --custom-compile-command "make lock" ${UPGRADE:-} "$@" --output-file "$output"
     echo "$output: $(grep -c '==' "$output") packages"
 }
 
-lock core
-lock product --extra local --constraint requirements/core.txt
-lock test --extra local --extra redis --extra postgres --extra otel --constraint requirements/product.txt requirements/test.in
+project=(pyproject.toml requirements/build.in)
+lock core "${project[@]}"
+lock product --extra local --constraint requirements/core.txt "${project[@]}"
+lock test --extra local --extra redis --extra postgres --extra otel --constraint requirements/product.txt requirements/test.in "${project[@]}"
+# Tools that know the product from outside only.
+lock docs requirements/docs.in
+lock schemathesis requirements/schemathesis.in
