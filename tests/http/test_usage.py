@@ -166,3 +166,73 @@ def test_the_summary_tells_each_operations_cost(house: House) -> None:
     told: Any = AnalyticsUsageApi(house.client()).get_usage_summary_analytics()
     assert told["total_cost"] == 0.0035
     assert [(row["operation_type"], row["cost_usd"]) for row in told["usage"]] == [("chat", 0.0035)]
+
+
+def told(house: House, query: str, key: str = "admin") -> Any:
+    answer = house.get(f"/v1/organizations/usage?{query}", key)
+    assert answer.status == 200, answer.json()
+    return answer.json()
+
+
+def test_usage_by_day_and_model_is_what_a_chart_needs(house: House) -> None:
+    answer = told(house, "group_by=day,model")
+    days = {each["day"] for each in answer["groups"]}
+    assert all(datetime.fromisoformat(day).hour == 0 for day in days)
+    assert [(each["model"], each["calls"], each["errors"]) for each in answer["groups"]] == [
+        ("gpt-4o", 2, 1),
+        ("nobody-knows-it", 1, 0),
+    ]
+    for group in (*answer["groups"], answer["total"]):
+        latencies = group["latency_ms"]
+        assert 0 < latencies["p50"] <= latencies["p95"] <= latencies["p99"]
+    assert set(answer) == {"organization_id", "start", "end", "total", "groups"}
+
+
+def test_usage_is_picked_by_each_of_its_dimensions(house: House) -> None:
+    one, two = house.ids["one"], house.ids["team-b"]
+    for query, calls in {
+        "model=gpt-4o": 2,
+        "provider=openai": 3,
+        "provider=google": 0,
+        "namespace=team-b": 1,
+        "namespace=team-a,team-b": 3,
+        f"namespace=team-a&namespace={two}": 3,
+        "namespace=ns_gone": 0,
+        f"key={one}": 2,
+        "key=one&model=nobody-knows-it": 0,
+        "operation=chat": 3,
+        "operation=vision": 0,
+        "status=error": 1,
+        "status=ok&key=one": 1,
+    }.items():
+        assert told(house, query)["total"]["calls"] == calls, query
+        by_status = told(house, f"{query}&group_by=status,namespace")["groups"]
+        assert sum(each["calls"] for each in by_status) == calls, query
+        assert all(each["statuses"] == {each["status"]: each["calls"]} for each in by_status)
+        assert all("p50" not in each["latency_ms"] for each in by_status), "histograms know no status"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "group_by=moon",
+        "group_by=day,model,key,namespace",
+        "group_by=hour&start=2026-01-01",
+        "operation=singing",
+        "status=fine",
+    ],
+)
+def test_what_cannot_be_asked_of_usage_is_refused(house: House, query: str) -> None:
+    answer = house.get(f"/v1/organizations/usage?{query}")
+    assert answer.status == 422
+    assert answer.json()["error"]["details"]["validation_errors"][0]["location"][0] == "query"
+
+
+def test_a_name_out_of_scope_picks_nothing(house: House) -> None:
+    assert told(house, "namespace=team-a", "scoped")["total"]["calls"] == 2
+    for query in ("namespace=team-b", f"namespace={house.ids['team-b']}", "namespace=ns_gone", "key=one"):
+        assert house.get(f"/v1/organizations/usage?{query}", "scoped").status == 404, query
+    assert house.get("/v1/organizations/usage?namespace=team-a", "stranger").status == 404
+    own = house.get(f"/v1/organizations/api-keys/{house.ids['one']}/usage?group_by=hour,operation")
+    assert [each["operation"] for each in own.json()["groups"]] == ["chat"]
+    assert "p50" not in own.json()["groups"][0]["latency_ms"], "there are no histograms by key and hour"

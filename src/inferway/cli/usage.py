@@ -75,7 +75,7 @@ def show(settings: Settings, voice: Voice, dimensions: tuple[str, ...], **picks:
     async def work() -> tuple[UsageQuery, list[dict[str, Any]], dict[str, Any]]:
         async with open_office(settings) as books:
             query = await _query(books, **picks)
-            groups = await add_up(books.ledger, query, by, with_latency="status" not in by)
+            groups = await add_up(books.ledger, query, by, with_latency=True)
             return query, [shown(each, by) for each in groups], shown(total_of(groups))
 
     query, rows, total = asyncio.run(work())

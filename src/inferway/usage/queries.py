@@ -146,6 +146,12 @@ def latency_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, .
     return (Span(view=View.KEY_DAY, first=days[0], end=days[1]),)
 
 
+def has_latencies(query: UsageQuery, by: tuple[Dimension, ...]) -> bool:
+    """Whether histograms can answer: they know nothing of how calls ended, and no hours by key."""
+    is_by_status = query.status is not None or "status" in by
+    return not is_by_status and not ("hour" in by and _is_by_key(query, by))
+
+
 def _views(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[View, View, View]:
     """The coarsest views that can tell: by hour, by day and by week."""
     if _is_by_key(query, by):

@@ -1,5 +1,6 @@
 """What the ledger tells people and programs: sums with what follows from them, under the names that the outside knows."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -8,8 +9,8 @@ from msgspec import Struct
 
 from inferway.types import METERS
 from inferway.usage.ledger import Ledger
-from inferway.usage.queries import Dimension, UsageQuery
-from inferway.usage.rollups import ANSWERED, percentile_ms
+from inferway.usage.queries import Dimension, UsageQuery, has_latencies
+from inferway.usage.rollups import ANSWERED, SUMS, percentile_ms
 
 TOKENS = ("input", "cached_read", "cache_write", "audio_input", "output", "reasoning")
 _MICRO = 1_000_000
@@ -27,9 +28,12 @@ class Group(Struct, frozen=True, kw_only=True):
 async def add_up(
     ledger: Ledger, query: UsageQuery, by: tuple[Dimension, ...] = (), *, with_latency: bool = False
 ) -> tuple[Group, ...]:
-    """The groups of a query that have calls, in order. Raises `StoreUnavailable`."""
+    """The groups of a query that have calls, in order. Raises `StoreUnavailable`.
+
+    Some questions have no histograms, whether they are asked for or not: see `has_latencies`.
+    """
     found = await ledger.sums(query, by)
-    if not with_latency:
+    if not (with_latency and has_latencies(query, by)):
         return tuple(Group(key=each.group, sums=each.sums, statuses=each.statuses) for each in found)
     histograms = {each.group: each.histogram for each in await ledger.latencies(query, by)}
     return tuple(
@@ -44,17 +48,16 @@ async def add_up(
 
 
 def total_of(groups: Iterable[Group]) -> Group | None:
-    """All groups as one, without latencies; None when there are none."""
-    total: Group | None = None
+    """All groups as one, with latencies if all have them; None when there are none."""
+    sums: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    histogram: Counter[int] | None = Counter()
     for each in groups:
-        if total is None:
-            total = Group(key=(), sums=dict(each.sums), statuses=dict(each.statuses))
-            continue
-        for name, value in each.sums.items():
-            total.sums[name] += value
-        for name, value in each.statuses.items():
-            total.statuses[name] = total.statuses.get(name, 0) + value
-    return total
+        sums.update(each.sums)
+        statuses.update(each.statuses)
+        if histogram is not None:
+            histogram = None if each.histogram is None else histogram + Counter(each.histogram)
+    return Group(key=(), sums=dict(sums), statuses=dict(statuses), histogram=histogram) if sums else None
 
 
 def shown(group: Group | None, by: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def shown(group: Group | None, by: tuple[str, ...] = ()) -> dict[str, Any]:
     `cost_usd` and `cost_microusd` are those of the calls whose cost is known; `unpriced_calls` says how many are not in it.
     """
     if group is None:
-        return shown(Group(key=(), sums=dict.fromkeys(_NOTHING, 0), statuses={}), by)
+        return shown(Group(key=(), sums=dict.fromkeys(SUMS, 0), statuses={}, histogram={}), by)
     sums = group.sums
     calls, prompt = sums["calls"], sum(sums[name] for name in TOKENS[:4])
     completion = sums["output"] + sums["reasoning"]
@@ -88,12 +91,6 @@ def shown(group: Group | None, by: tuple[str, ...] = ()) -> dict[str, Any]:
             f"p{share}": percentile_ms(group.histogram, share / 100) for share in (50, 95, 99)
         }
     return told
-
-
-_NOTHING = (
-    *("calls", "attempts", "retries", "streamed", "cached", *METERS),
-    *("cost_microusd", "unpriced", "latency_us", "upstream_us"),
-)
 
 
 def error_rate(group: Group) -> float:
