@@ -99,6 +99,7 @@ def snippet_env(home: Path, server: Served, request: pytest.FixtureRequest) -> d
         "INFERWAY_URL": server.ready["url"],
         "INFERWAY_API_KEY": server.ready["api_key"],
         "INFERWAY_DATA_DIR": str(home / ".inferway"),
+        **{name: value for name, value in server.env.items() if name.startswith("OPENAI_")},
     }
 
 

@@ -1,4 +1,4 @@
-"""The Python client against a server that runs."""
+"""The Python client against a server that runs, and against the pipeline in its own process."""
 
 import math
 import os
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import inferway
 from inferway.client import AsyncClient, Client, ConnectionFailed, NotFoundError, UnauthorizedError
 from inferway.client.errors import APIError, BadRequestError
 from tests.e2e.process import Served, serving
 from tests.upstreams.scripted import Peer, scripted
 
 _CHAT = {"provider": "fake", "model": "fake-chat"}
+_FAKE = {"providers": {"fake": {"enabled": True}}}
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +23,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-@pytest.fixture
-def client(served: Served) -> Iterator[Client]:
-    with Client(served.ready["url"], served.ready["api_key"], served.ready["namespace"]) as opened:
+@pytest.fixture(params=["server", "inside"])
+def client(served: Served, request: pytest.FixtureRequest) -> Iterator[Client]:
+    address = served.ready["url"], served.ready["api_key"], served.ready["namespace"]
+    with Client(*address) if request.param == "server" else inferway.local(settings=_FAKE) as opened:
         yield opened
 
 
@@ -91,8 +94,10 @@ def test_errors_are_told_by_class(client: Client, served: Served) -> None:
         other.chat("Hi", **_CHAT)
 
 
-async def test_the_asynchronous_client_does_the_same(served: Served) -> None:
-    async with AsyncClient(served.ready["url"], served.ready["api_key"], served.ready["namespace"]) as client:
+@pytest.mark.parametrize("where", ["server", "inside"])
+async def test_the_asynchronous_client_does_the_same(served: Served, where: str) -> None:
+    address = served.ready["url"], served.ready["api_key"], served.ready["namespace"]
+    async with AsyncClient(*address) if where == "server" else inferway.local_async(settings=_FAKE) as client:
         answer = await client.chat("Hi", **_CHAT)
         async with client.stream("Hi", **_CHAT) as stream:
             pieces = [piece async for piece in stream.text()]

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +35,7 @@ class Seen:
 class Reply:
     """What the upstream answers. `pause_s` is waited before the body's pieces, `cut` ends the connection after them."""
 
-    body: bytes | list[bytes]
+    body: bytes | Iterable[bytes]
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     pause_s: float = 0.0

@@ -67,9 +67,12 @@ def load(
     *,
     config: Path | None = None,
     overrides: Mapping[str, object] | None = None,
+    table: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Reads all sources and returns the settings; `overrides` are flags by dotted name (None: not given).
+
+    `table` is what a program gives, in the shape of the file; only flags are nearer.
 
     The file is `config`, else INFERWAY_CONFIG, else `inferway.toml` in the data folder if there is one.
     Raises `SettingsError` for an unknown, mistyped or impossible setting and for an unreadable file.
@@ -77,7 +80,8 @@ def load(
     env = os.environ if environ is None else environ
     found: Found = {("data_dir",): (_default_data_dir(env), "the default")}
     found |= _built_in_providers() | _read_standard(env)
-    nearer = _read_environment(env) | _read_flags(overrides or {})
+    given = take_apart(dict(table or {}), "settings")
+    nearer = _read_environment(env) | given | _read_flags(overrides or {})
     folder = _folder(*(found | nearer)[("data_dir",)])
     file = _named_file(config, env)
     if file is None and (folder / FILE_NAME).exists():
