@@ -11,6 +11,8 @@ from inferway.access.directory import Directory, Founding
 from inferway.access.founding import DEFAULT_NAMESPACE, new_key
 from inferway.access.keys import digest_of, mint_key, prefix_of
 from inferway.access.records import (
+    BY_ROLE,
+    DASHBOARD,
     ApiKey,
     AuditEvent,
     Namespace,
@@ -54,6 +56,10 @@ class Administration:
     def __init__(self, directory: Directory, on_change: Callable[[], Any] = lambda: None) -> None:
         self._directory = directory
         self._on_change = on_change
+
+    def note_change(self) -> None:
+        """Drops what this process remembers, after a change that was made elsewhere."""
+        self._on_change()
 
     async def create_tenant(self, name: str, email: str) -> tuple[Founding, str]:
         """Another organization with a namespace, an administrator and a key; the key's text cannot be had again."""
@@ -144,8 +150,19 @@ class Administration:
         """Writes changes to a user; `Conflict` when it was changed meanwhile."""
         now, event = _changed(was, was.user_id, "user", "user_updated", by, changes)
         await self._directory.replace_user(now, was=was, event=event)
+        if now.role is not was.role:
+            await self._fit_dashboard_key(now)
         self._on_change()
         return now
+
+    async def _fit_dashboard_key(self, user: User) -> None:
+        """A user's own sessions may do what the role says, also those that go on."""
+        permission = BY_ROLE[user.role]
+        for key in await self._directory.list_keys(user.organization_id):
+            is_own = key.user_id == user.user_id and key.created_by == DASHBOARD
+            if is_own and key.status(datetime.now(UTC)) == "active":
+                by = Actor(user_id=DASHBOARD)
+                await self.change_key(key, by, permission=permission, granted=(permission,))
 
     async def remove_user(self, user: User, by: Actor) -> None:
         """Removes a user with all its keys."""

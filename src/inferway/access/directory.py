@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, User
+from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, Session, User
 from inferway.access.secrets import SealedSecret
 
 
@@ -124,6 +124,14 @@ class Directory(Protocol):
         ...
 
     async def remove_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None: ...
+
+    async def add_session(self, session: Session) -> None:
+        """Stores who has signed in, and forgets sessions that have ended; `Conflict` (`session_taken`) for a text that is there already."""
+        ...
+
+    async def find_session(self, digest: bytes) -> Session | None: ...
+
+    async def remove_session(self, session: Session) -> None: ...
 
     async def add_event(self, event: AuditEvent) -> None:
         """Stores an event of something that changed no record."""

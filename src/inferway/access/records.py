@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from inferway.access.keys import random_text
 from inferway.access.scopes import Scope
@@ -99,6 +100,13 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
+DASHBOARD = "dashboard"
+"""The name of the key that a user's own sessions act with, and who is said to have made it."""
+
+BY_ROLE = {Role.ADMIN: Permission.ADMIN, Role.MEMBER: Permission.DELETE, Role.VIEWER: Permission.READ}
+"""What a user's own sessions may do."""
+
+
 class UserStatus(StrEnum):
     """Whether a user's keys work: those of a suspended user do not."""
 
@@ -108,7 +116,10 @@ class UserStatus(StrEnum):
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """A person or a service that owns keys, known by its email."""
+    """A person or a service that owns keys, known by its email.
+
+    `password_hash` is an argon2id hash; None signs in by links and keys only.
+    """
 
     user_id: str
     organization_id: str
@@ -120,6 +131,7 @@ class User(Struct, frozen=True, kw_only=True):
     role: Role = Role.ADMIN
     standing: UserStatus = UserStatus.ACTIVE
     metadata: dict[str, Any] = {}
+    password_hash: str | None = None
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
@@ -158,6 +170,22 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """Somebody who is signed in to the dashboard: one more text of a key, known by the SHA-256 of it. A `link` is one that was used."""
+
+    digest: bytes
+    kind: Literal["session", "link"]
+    organization_id: str
+    key_id: str
+    created_at: datetime
+    expires_at: datetime
+
+
+def signed_in(key: ApiKey, session: Session) -> ApiKey:
+    """A key as a session has it: its text is the session's, and works until the session ends."""
+    return replace(key, previous_digest=session.digest, previous_until=session.expires_at)
 
 
 class AuditEvent(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.gate import Gate
 from inferway.access.keyring import open_ring
+from inferway.access.sessions import Sessions
 from inferway.access.vault import Vault
 from inferway.app.limits import terms_of
 from inferway.cache.contents import Contents
@@ -60,6 +61,11 @@ class AdminOffice:
         ring = open_ring(settings.secrets_key_file, settings.secrets_key)
         self.vault = Vault(directory, ring, gate.forget)
         self.recall = Recall(books.contents, ring)
+        self._ring = ring
+
+    def sessions(self, lives_s: float) -> Sessions:
+        """Who is signed in to the dashboard, for so many seconds."""
+        return Sessions(self._directory, self.administration, self._ring, lives_s=lives_s)
 
     def endpoints(self, probes: dict[str, Probe]) -> tuple[Endpoint, ...]:
         """Every route, with what it needs."""

@@ -32,6 +32,8 @@ class Limits:
             per_minute=settings.access.bad_keys_per_minute,
             burst=settings.access.bad_keys_burst,
         )
+        tries = settings.dashboard.passwords_per_minute
+        self.passwords = Strangers(Table.open(folder / "passwords"), per_minute=tries, burst=tries)
         lease_s = settings.calls.timeout_s + settings.server.body_timeout_s + _MARGIN_S
         recorded = RecordedSpend(ledger)
         self.spending: Kept = LocalSpend(self._book, recorded)
@@ -56,6 +58,7 @@ class Limits:
         self._table.close()
         self._book.close()
         self.strangers.close()
+        self.passwords.close()
 
 
 class RecordedSpend:

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from inferway.access.directory import Directory
 from inferway.access.gate import Gate
 from inferway.app.admin import AdminOffice, Books, Probes
+from inferway.app.dashboard import dashboard_routes
 from inferway.app.keeping import make_keeping
 from inferway.app.limits import Limits as CallLimits
 from inferway.app.local import LocalModels
@@ -22,7 +23,7 @@ from inferway.app.sharing import open_fellows, start_sharing
 from inferway.app.stores import Store
 from inferway.app.watching import Watching
 from inferway.http.exchange import Exchange
-from inferway.http.front import INFERENCE_PATH, Front, pages_app
+from inferway.http.front import INFERENCE_PATH, AsgiAnswers, Front, pages_app
 from inferway.http.inference import InferenceEndpoint
 from inferway.http.pages import Pages
 from inferway.http.strangers import Doorkeeper
@@ -179,10 +180,12 @@ class Inferway:
             lambda: not draining.done() and journal.pending_bytes <= settings.journal.backlog_max_mb * _MIB,
             lambda: left_alone(self.lines),
         )
-        pages = self.watching.counted(
-            pages_app([*Pages(self._can_serve).routes(), *self.office.routes(probes.all(), doorkeeper)])
-        )
         inference = self.watching.traced(INFERENCE_PATH, endpoint)
+        routes = [*Pages(self._can_serve).routes(), *self.office.routes(probes.all(), doorkeeper)]
+        ways = (pages_app(routes), AsgiAnswers(inference), doorkeeper)
+        # First, as the first page answers browsers where a program gets the index.
+        shown = dashboard_routes(settings, self.office, self.gate, self.limits, ways)
+        pages = self.watching.counted(pages_app([*shown, *routes]))
         return Front(inference=inference, pages=pages, allowed_hosts=settings.server.allowed_hosts)
 
     def _pipeline(self, journal: Journal, content: Keeping) -> Pipeline:

@@ -10,6 +10,10 @@ from inferway import __version__
 VERBS = {
     "serve": ("inferway.cli.serve:serve", "Start the server."),
     "call": ("inferway.cli.call:call", "Send one inference to a server and print the answer."),
+    "dashboard": (
+        "inferway.cli.dashboard:dashboard",
+        "Print a link that signs in to the dashboard once.",
+    ),
     "key": ("inferway.cli.keys:key", "Create, list and revoke API keys."),
     "namespace": ("inferway.cli.namespaces:namespace", "Create and list namespaces."),
     "organization": ("inferway.cli.organizations:organization", "Create and list organizations."),

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from inferway.access.credentials import FILE_NAME, Credentials, find_credentials
+from inferway.app.dashboard import sign_in_link
 from inferway.app.desk import ModelDesk
 from inferway.app.serving import run_server
 from inferway.cli.pulling import PullWatch
 from inferway.cli.running import forget_running, note_running
 from inferway.cli.samples import Sample, local_samples, provider_samples
 from inferway.cli.verb import Voice, verb
-from inferway.errors import OperatorError
+from inferway.errors import GatewayError, OperatorError
 from inferway.settings import ProviderSettings, Settings
 
 
@@ -43,7 +44,7 @@ class Welcome:
         self._voice = voice
         self._desk = ModelDesk(settings)
         self._credentials: Credentials | None = None
-        self._url = ""
+        self._url = self._link = ""
         self._told: set[str] = set()
         self._watch: PullWatch | None = None
 
@@ -57,6 +58,7 @@ class Welcome:
                 self._credentials = find_credentials(self._settings.data_dir / FILE_NAME)
             except OperatorError as error:
                 self._voice.note(str(error))
+            self._link = self._make_link()
             self._introduce()
             self.offer_calls()
         if self._settings.local.enabled:
@@ -85,6 +87,15 @@ class Welcome:
                 _event("model", model=model, state="pulled")
             self.offer_calls()
 
+    def _make_link(self) -> str:
+        if not self._settings.dashboard.enabled:
+            return ""
+        try:
+            return sign_in_link(self._settings, self._url)
+        except (OperatorError, GatewayError) as error:
+            self._voice.note(str(error))
+            return ""
+
     def _introduce(self) -> None:
         settings = self._settings
         providers = [name for name, chosen in settings.providers.items() if is_configured(chosen)]
@@ -99,10 +110,13 @@ class Welcome:
                 providers=[*(["local"] if settings.local.enabled else []), *providers],
                 models=models,
                 data_dir=str(settings.data_dir),
+                dashboard=self._link or None,
                 workers=settings.server.workers,
             )
             return
         click.echo(f"\nInferway answers at {click.style(self._url, bold=True)} (Ctrl-C stops it)\n")
+        if self._link:
+            click.echo(f"Dashboard, signed in once by this link:\n\n{self._link}\n")
         click.echo(f"  data       {settings.data_dir}")
         click.echo(f"  settings   {settings.config_file or 'defaults and environment'}")
         click.echo(f"  keys       {_keys_line(settings, credentials)}")

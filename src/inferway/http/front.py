@@ -37,6 +37,17 @@ class Answers(Protocol):
     def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]: ...
 
 
+class AsgiAnswers:
+    """The inference endpoint as an ASGI application."""
+
+    def __init__(self, inference: Answers) -> None:
+        self._inference = inference
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        await self._inference.answer(AsgiExchange(scope, receive, send))
+
+
 class Front:
     """Everything a client can reach. `allowed_hosts` is empty for any, else names; `*.example.com` matches subdomains."""
 

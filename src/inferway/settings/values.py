@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from inferway.settings.content import ContentSettings
+from inferway.settings.dashboard import DashboardSettings
 from inferway.settings.idempotency import IdempotencySettings
 from inferway.settings.kinds import Secret, check_base_url
 from inferway.settings.media import MediaSettings
@@ -456,6 +457,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     usage: UsageSettings = UsageSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     content: ContentSettings = ContentSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     otel: OtelSettings = OtelSettings()

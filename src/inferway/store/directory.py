@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from inferway.access.directory import AuditFilter, Founding
-from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, User
+from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, Session, User, signed_in
 from inferway.access.secrets import SealedSecret
 from inferway.errors import Conflict
 from inferway.store.moments import to_microseconds
@@ -28,6 +28,7 @@ class SqlDirectory:
         self._users = Table(User, "users", "user_id")
         self._keys = Table(ApiKey, "api_keys", "key_id", unwritten=("last_used_at",))
         self._secrets = Table(SealedSecret, "secrets", "secret_id")
+        self._sessions = Table(Session, "sessions", "digest")
         self._events = Table(AuditEvent, "audit_events", "audit_id")
 
     async def generation(self) -> int:
@@ -73,12 +74,20 @@ class SqlDirectory:
 
     async def find_key(self, digest: bytes) -> ApiKey | None:
         """See `Directory`."""
-        return await self._find(self._keys, "WHERE digest = $1 OR previous_digest = $1", digest)
+        found = await self._find(self._keys, "WHERE digest = $1 OR previous_digest = $1", digest)
+        if found is not None:
+            return found
+        session = await self.find_session(digest)
+        if session is None or session.kind != "session":
+            return None
+        key = await self._find(self._keys, "WHERE key_id = $1", session.key_id)
+        return None if key is None else signed_in(key, session)
 
     async def list_digests(self, limit: int) -> tuple[bytes, ...]:
         """See `Directory`."""
         rows = await self._database.select(
-            "SELECT digest FROM api_keys UNION SELECT previous_digest FROM api_keys WHERE previous_digest IS NOT NULL LIMIT $1",
+            "SELECT digest FROM api_keys UNION SELECT previous_digest FROM api_keys WHERE previous_digest IS NOT NULL"
+            " UNION SELECT digest FROM sessions LIMIT $1",
             limit,
         )
         return tuple(bytes(row["digest"]) for row in rows)
@@ -151,7 +160,13 @@ class SqlDirectory:
 
     async def replace_key(self, key: ApiKey, *, was: ApiKey, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
-        await self._replace(self._keys, key, was, event, taken="key_name_taken")
+
+        def replace() -> Work[None]:
+            yield from self._keys.replace(key, was)
+            if key.digest != was.digest:
+                yield ask("DELETE FROM sessions WHERE key_id = $1", key.key_id)
+
+        await self._change(replace(), event=event, taken="key_name_taken")
 
     async def touch_keys(self, used: Mapping[str, datetime]) -> None:
         """See `Directory`."""
@@ -203,6 +218,26 @@ class SqlDirectory:
     async def remove_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
         await self._change(self._secrets.delete(secret), event=event)
+
+    async def add_session(self, session: Session) -> None:
+        """See `Directory`."""
+
+        def add() -> Work[None]:
+            yield ask("DELETE FROM sessions WHERE expires_at < $1", to_microseconds(session.created_at))
+            yield from self._sessions.insert(session)
+
+        try:
+            await self._database.change(add())
+        except Taken:
+            raise Conflict("That was used already.", code="session_taken") from None
+
+    async def find_session(self, digest: bytes) -> Session | None:
+        """See `Directory`."""
+        return await self._find(self._sessions, "WHERE digest = $1", digest)
+
+    async def remove_session(self, session: Session) -> None:
+        """See `Directory`."""
+        await self._change(self._sessions.delete(session))
 
     async def add_event(self, event: AuditEvent) -> None:
         """See `Directory`."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from inferway.access.directory import AuditFilter, Founding
-from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, User
+from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, Session, User, signed_in
 from inferway.access.secrets import SealedSecret
 from inferway.errors import Conflict, StoreUnavailable
 
@@ -28,6 +28,7 @@ class MemoryDirectory:
         self._keys: dict[str, ApiKey] = {}
         self._secrets: dict[str, SealedSecret] = {}
         self._events: dict[str, AuditEvent] = {}
+        self._sessions: dict[bytes, Session] = {}
 
     async def generation(self) -> int:
         """See `Directory`."""
@@ -71,6 +72,10 @@ class MemoryDirectory:
         """See `Directory`."""
         self._require()
         self.reads += 1
+        session = self._sessions.get(digest)
+        if session is not None and session.kind == "session":
+            key = self._keys.get(session.key_id)
+            return None if key is None else signed_in(key, session)
         return next((key for key in self._keys.values() if digest in (key.digest, key.previous_digest)), None)
 
     async def list_digests(self, limit: int) -> tuple[bytes, ...]:
@@ -78,7 +83,8 @@ class MemoryDirectory:
         self._require()
         self.reads += 1
         pairs = [(key.digest, key.previous_digest) for key in self._keys.values()]
-        return tuple(digest for pair in pairs for digest in pair if digest is not None)[:limit]
+        own = [digest for pair in pairs for digest in pair if digest is not None]
+        return (*own, *self._sessions)[:limit]
 
     async def find_user(self, organization_id: str, email: str) -> User | None:
         """See `Directory`."""
@@ -164,6 +170,10 @@ class MemoryDirectory:
         self._require_free_key(key)
         stored = self._keys.get(was.key_id)
         used = stored.last_used_at if stored else None
+        if key.digest != was.digest:
+            self._sessions = {
+                digest: each for digest, each in self._sessions.items() if each.key_id != key.key_id
+            }
         self._replace(
             self._keys,
             was.key_id,
@@ -214,6 +224,27 @@ class MemoryDirectory:
     async def remove_secret(self, secret: SealedSecret, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
         self._remove(self._secrets, secret.secret_id, event)
+
+    async def add_session(self, session: Session) -> None:
+        """See `Directory`."""
+        self._require()
+        live = {
+            digest: each for digest, each in self._sessions.items() if each.expires_at >= session.created_at
+        }
+        if session.digest in live:
+            raise Conflict("That was used already.", code="session_taken")
+        self._sessions = live | {session.digest: session}
+
+    async def find_session(self, digest: bytes) -> Session | None:
+        """See `Directory`."""
+        self._require()
+        return self._sessions.get(digest)
+
+    async def remove_session(self, session: Session) -> None:
+        """See `Directory`."""
+        self._require()
+        self._sessions.pop(session.digest, None)
+        self._changed(None)
 
     async def add_event(self, event: AuditEvent) -> None:
         """See `Directory`."""

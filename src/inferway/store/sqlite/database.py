@@ -19,6 +19,7 @@ from inferway.store.work import Ask, Each, Fill, Row, Taken, Work
 
 FILE_NAME = "inferway.db"
 
+_TAKEN = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
 _APPLICATION_ID = 0x49465731
 """Marks a file as ours ("IFW1")."""
 _BUSY_TIMEOUT_S = 5.0
@@ -106,7 +107,7 @@ class Database:
         try:
             return function(self._connection())
         except sqlite3.IntegrityError as error:
-            if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+            if error.sqlite_errorname not in _TAKEN:
                 raise
             raise Taken from None
         except sqlite3.Error as error:

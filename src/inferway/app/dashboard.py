@@ -1,0 +1,50 @@
+"""The dashboard of one worker, put together."""
+
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from inferway.access.gate import Gate
+from inferway.access.keyring import open_ring
+from inferway.access.sessions import mint_link
+from inferway.app.admin import AdminOffice
+from inferway.app.limits import Limits
+from inferway.http.dashboard.cookies import Cookies
+from inferway.http.dashboard.door import Door
+from inferway.http.dashboard.frame import Frame
+from inferway.http.dashboard.site import routes_of, views_of
+from inferway.http.dashboard.view import Desk
+from inferway.http.strangers import Doorkeeper
+from inferway.settings import Settings
+
+
+def dashboard_routes(
+    settings: Settings,
+    office: AdminOffice,
+    gate: Gate,
+    limits: Limits,
+    ways: tuple[ASGIApp, ASGIApp, Doorkeeper],
+) -> list[BaseRoute]:
+    """The pages. `ways` are this server's own API, its inference endpoint, and who judges those who send bad keys."""
+    api, inference, doorkeeper = ways
+    chosen = settings.dashboard
+    if not chosen.enabled:
+        return []
+    desk = Desk(
+        sessions=office.sessions(chosen.session_hours * 3600),
+        frame=Frame(),
+        cookies=Cookies(settings.server.trusted_proxies),
+        doorkeeper=doorkeeper,
+        api=api,
+        inference=inference,
+    )
+    return routes_of(desk, views_of(Door(gate, limits.passwords)))
+
+
+def sign_in_link(settings: Settings, url: str, email: str | None = None) -> str:
+    """An address that signs in once at the server at `url`: the first administrator, or whom the email names.
+
+    Raises an `OperatorError` and `CredentialUnavailable` when the key that seals it cannot be had.
+    """
+    kek = open_ring(settings.secrets_key_file, settings.secrets_key).current()
+    text = mint_link(kek, email=email, lives_s=settings.dashboard.link_minutes * 60)
+    return f"{url}/sign-in/{text}"

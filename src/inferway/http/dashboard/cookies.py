@@ -1,0 +1,58 @@
+"""The cookie that says who is signed in: for this site only, out of reach of scripts."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inferway.access.records import Session
+
+_TOKEN_MAX = 64
+
+
+class Cookies:
+    """Writes and reads the cookie. `trusted` are the proxies whose X-Forwarded-Proto is believed."""
+
+    def __init__(self, trusted: Sequence[str] = ()) -> None:
+        self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in trusted)
+
+    def read(self, request: Request) -> str:
+        """The session's text, or nothing."""
+        found = request.cookies.get(self._name(request), "")
+        return found if len(found) <= _TOKEN_MAX and found.isascii() else ""
+
+    def write(self, answer: Response, request: Request, token: str, session: Session) -> None:
+        """Signs a browser in."""
+        answer.set_cookie(
+            self._name(request),
+            token,
+            expires=session.expires_at,
+            path="/",
+            secure=self._is_secure(request),
+            httponly=True,
+            samesite="lax",
+        )
+
+    def forget(self, answer: Response, request: Request) -> None:
+        """Signs a browser out."""
+        secure = self._is_secure(request)
+        answer.delete_cookie(self._name(request), path="/", secure=secure, httponly=True, samesite="lax")
+
+    def _name(self, request: Request) -> str:
+        """Cookies know no ports: two servers on one machine must not sign one another out."""
+        if self._is_secure(request):
+            return "__Host-inferway"
+        return f"inferway-{request.url.port or 80}"
+
+    def _is_secure(self, request: Request) -> bool:
+        if request.url.scheme == "https":
+            return True
+        return request.headers.get("x-forwarded-proto") == "https" and self._is_trusted(request)
+
+    def _is_trusted(self, request: Request) -> bool:
+        try:
+            address = ipaddress.ip_address(request.client.host if request.client else "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted)

@@ -1,0 +1,130 @@
+"""Makes pages out of templates: everything that is filled in is text, never markup."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import inferway
+from inferway.http.dashboard.notices import NOTICES
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Only what this server sends is run, drawn or asked; nothing may stand in the page itself, and no site may frame it."""
+
+_PACKAGE = "inferway.http.dashboard"
+_KINDS = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_YEAR_S = 31_536_000
+
+
+def page_headers() -> dict[str, str]:
+    """The headers of every page."""
+    return {
+        "content-security-policy": POLICY,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "same-origin",
+        "cross-origin-opener-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
+        "cache-control": "no-store",
+    }
+
+
+class Frame:
+    """The templates and the files beside them; read when the first page is asked for."""
+
+    def render(self, template: str, values: Mapping[str, Any]) -> str:
+        """A page's text; raises `jinja2.UndefinedError` for a value that is not there."""
+        return self._templates.get_template(template).render(**values)
+
+    def routes(self) -> list[Route]:
+        """Style sheets, scripts and pictures."""
+        return [Route("/static/{name}", self.send_file)]
+
+    async def send_file(self, request: Request) -> Response:
+        """A file beside the templates; for ever, when it is asked for by the version that it has."""
+        name = request.path_params["name"]
+        found = self._files.get(name)
+        if found is None:
+            return Response("There is no such file.", 404, media_type="text/plain")
+        is_exact = request.query_params.get("v") == _version(found)
+        age = f"public, max-age={_YEAR_S}, immutable" if is_exact else "no-cache"
+        headers = {
+            "cache-control": age,
+            "x-content-type-options": "nosniff",
+            "cross-origin-resource-policy": "same-origin",
+        }
+        return Response(found, headers=headers, media_type=_KINDS[name.rpartition(".")[2]])
+
+    @cached_property
+    def _templates(self) -> jinja2.Environment:
+        made = jinja2.Environment(
+            loader=jinja2.PackageLoader(_PACKAGE),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        made.globals |= {"asset": self._asset, "notices": NOTICES, "version": inferway.__version__}
+        made.filters |= {"usd": usd, "count": count, "milliseconds": milliseconds, "moment": moment}
+        return made
+
+    @cached_property
+    def _files(self) -> dict[str, bytes]:
+        folder = files(_PACKAGE) / "static"
+        return {
+            each.name: each.read_bytes()
+            for each in folder.iterdir()
+            if each.name.rpartition(".")[2] in _KINDS
+        }
+
+    def _asset(self, name: str) -> str:
+        """Where a file beside the templates is; raises `KeyError` when there is none."""
+        return f"/static/{name}?v={_version(self._files[name])}"
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def usd(amount: float | None) -> str:
+    """Money to read: cents, or as many digits as small sums need; a dash for what has no price."""
+    if amount is None:
+        return "–"
+    if amount == 0 or abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if abs(amount) >= 0.01 else f"${amount:.6f}"
+
+
+def count(number: float | None) -> str:
+    """A whole number with separators."""
+    return "–" if number is None else f"{number:,.0f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration: milliseconds, or seconds from ten of them on."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"
+
+
+def moment(value: str | datetime | None) -> str:
+    """A moment in UTC, to the second."""
+    if value is None:
+        return "–"
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
