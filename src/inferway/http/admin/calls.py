@@ -1,7 +1,6 @@
 """The calls that a namespace keeps, over HTTP: what was asked, what came of it, and what it used."""
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -10,16 +9,45 @@ from inferway.access.directory import Directory
 from inferway.access.records import Permission
 from inferway.cache.contents import CallHead, CallPlace
 from inferway.errors import InvalidShape, NotFound
+from inferway.http.admin.answers import CallLine, CallLines, ShownAttempt, ShownCall, ShownRecord, Used
 from inferway.http.admin.endpoint import Endpoint, Visit
 from inferway.http.admin.places import require_namespace
+from inferway.http.admin.query import Number
+from inferway.http.admin.shown import shown_days
 from inferway.pipeline.recall import Recall, moment_of
 from inferway.usage.ledger import Ledger
 from inferway.usage.records import AttemptRecord, UsageRecord
 
 _CALLS = "/v1/namespaces/{namespace}/calls"
 _CALL = _CALLS + "/{call}"
-_LIMIT, _LIMIT_MAX = 50, 500
-_CURSOR = re.compile(r"([0-9]{1,18})_([0-9a-f]{1,64})")
+_LIMIT = Number(name="limit", about="How many at most.", default=50, least=1, most=500)
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a list of kept calls goes on."""
+
+    name: str = "cursor"
+    about: str = "The `next_cursor` of an earlier page."
+    form: str = "^[0-9]{1,18}_[0-9a-f]{1,64}$"
+
+    def read(self, text: str) -> CallPlace | None:
+        """See `Parameter`."""
+        if not re.fullmatch(self.form, text) or "\n" in text:
+            message = f"{self.name} is what an earlier page gave"
+            raise InvalidShape.at(["query", self.name], "value_error", message)
+        at_us, _, record_id = text.partition("_")
+        return CallPlace(at_us=int(at_us), record_id=record_id)
+
+    def otherwise(self) -> CallPlace | None:
+        """See `Parameter`."""
+        return None
+
+    def schema(self) -> dict[str, str]:
+        """See `Parameter`."""
+        return {"type": "string", "pattern": self.form}
+
+
+_CURSOR = Cursor()
 
 
 class CallRoutes:
@@ -30,24 +58,39 @@ class CallRoutes:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes and what each needs."""
-        return tuple(
-            Endpoint(method="GET", path=path, permission=Permission.ADMIN, scope="visible", handler=handler)
-            for path, handler in ((_CALLS, self.list), (_CALL, self.get))
+        return (
+            Endpoint(
+                name="list_calls",
+                method="GET",
+                path=_CALLS,
+                permission=Permission.ADMIN,
+                scope="visible",
+                handler=self.list,
+                query=(_LIMIT, _CURSOR),
+            ),
+            Endpoint(
+                name="get_call",
+                method="GET",
+                path=_CALL,
+                permission=Permission.ADMIN,
+                scope="visible",
+                handler=self.get,
+            ),
         )
 
-    async def list(self, visit: Visit) -> object:
+    async def list(self, visit: Visit) -> CallLines:
         """The calls that a namespace keeps, the newest first, by page; without what they say."""
         namespace = await require_namespace(self._directory, visit)
-        limit = visit.number("limit", _LIMIT, 1, _LIMIT_MAX)
-        heads = await self._recall.list_calls(namespace, before=_place(visit), limit=limit + 1)
+        limit = visit.ask(_LIMIT)
+        heads = await self._recall.list_calls(namespace, before=visit.ask(_CURSOR), limit=limit + 1)
         page = heads[:limit]
-        return {
-            "results": [_shown_head(head) for head in page],
-            "keep_content": None if namespace.keep_days is None else {"days": namespace.keep_days},
-            "next_cursor": f"{page[-1].at_us}_{page[-1].record_id}" if len(heads) > limit else None,
-        }
+        return CallLines(
+            results=tuple(map(_shown_head, page)),
+            keep_content=shown_days(namespace),
+            next_cursor=f"{page[-1].at_us}_{page[-1].record_id}" if len(heads) > limit else None,
+        )
 
-    async def get(self, visit: Visit) -> object:
+    async def get(self, visit: Visit) -> ShownCall:
         """One kept call by its request id or its record's: what was asked and answered. That it was read is in the audit log."""
         namespace = await require_namespace(self._directory, visit)
         reference = visit.place("call")
@@ -63,67 +106,58 @@ class CallRoutes:
         # Told before it is shown: what cannot be written down is not read.
         await self._directory.add_event(event)
         record = await self._ledger.find_record(head.record_id)
-        return {
-            **_shown_head(head),
-            "record": None if record is None else _shown_record(record),
-            **{name: _raw(getattr(content, name)) for name in ("request", "answer", "error")},
-        }
+        return ShownCall(
+            **msgspec.structs.asdict(_shown_head(head)),
+            record=None if record is None else _shown_record(record),
+            request=_raw(content.request),
+            answer=_raw(content.answer),
+            error=_raw(content.error),
+        )
 
 
-def _place(visit: Visit) -> CallPlace | None:
-    text = visit.request.query_params.get("cursor")
-    if text is None:
-        return None
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        raise InvalidShape.at(["query", "cursor"], "value_error", "cursor is what an earlier page gave")
-    return CallPlace(at_us=int(match[1]), record_id=match[2])
-
-
-def _shown_head(head: CallHead) -> dict[str, Any]:
-    return {
-        "record_id": head.record_id,
-        "request_id": head.request_id,
-        "time": moment_of(head.at_us),
-        "operation": head.operation,
-        "provider": head.provider,
-        "model": head.model,
-        "status": head.status,
-    }
+def _shown_head(head: CallHead) -> CallLine:
+    return CallLine(
+        record_id=head.record_id,
+        request_id=head.request_id,
+        time=moment_of(head.at_us),
+        operation=head.operation,
+        provider=head.provider,
+        model=head.model,
+        status=head.status,
+    )
 
 
 def _raw(text: bytes | None) -> msgspec.Raw | None:
     return None if text is None else msgspec.Raw(text)
 
 
-def _shown_record(record: UsageRecord) -> dict[str, Any]:
-    """The call's row in the ledger, as far as it concerns one call."""
-    return {
-        "key_id": record.key_id,
-        "error_type": record.error_type,
-        "error_code": record.error_code,
-        "latency_ms": record.latency_ms,
-        "upstream_ms": record.upstream_ms,
-        "first_event_ms": record.first_event_ms,
-        "streamed": record.streamed,
-        "cached": record.cached,
-        "cache_kind": record.cache_kind,
-        "retries": record.retries,
-        "usage": _usage(record),
-        "cost_microusd": record.cost_microusd,
-        "price_version": record.price_version,
-        "model_version": record.model_version,
-        "attempts": [_attempt(each) for each in record.itemized()],
-    }
+def _shown_record(record: UsageRecord) -> ShownRecord:
+    return ShownRecord(
+        key_id=record.key_id,
+        error_type=record.error_type,
+        error_code=record.error_code,
+        latency_ms=record.latency_ms,
+        upstream_ms=record.upstream_ms,
+        first_event_ms=record.first_event_ms,
+        streamed=record.streamed,
+        cached=record.cached,
+        cache_kind=record.cache_kind,
+        retries=record.retries,
+        usage=_used(record),
+        cost_microusd=record.cost_microusd,
+        price_version=record.price_version,
+        model_version=record.model_version,
+        attempts=tuple(map(_shown_attempt, record.itemized())),
+    )
 
 
-def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(attempt), "usage": _usage(attempt)}
+def _shown_attempt(attempt: AttemptRecord) -> ShownAttempt:
+    return ShownAttempt(**msgspec.structs.asdict(attempt) | {"usage": _used(attempt)})
 
 
-def _usage(of: UsageRecord | AttemptRecord) -> dict[str, Any] | None:
+def _used(of: UsageRecord | AttemptRecord) -> Used | None:
     if of.usage is None:
         return None
     fields = msgspec.structs.asdict(of.usage)
     raw = fields.pop("raw")
-    return {**fields, "raw": None if raw is None else raw.decode("utf-8", "replace")}
+    return Used(**fields, raw=None if raw is None else raw.decode("utf-8", "replace"))

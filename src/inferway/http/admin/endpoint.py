@@ -3,8 +3,7 @@
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +15,8 @@ from inferway.access.administration import Actor
 from inferway.access.gate import require_permission
 from inferway.access.records import Holder, Permission
 from inferway.access.scopes import ResourceType, permits
-from inferway.errors import BadRequest, Forbidden, GatewayError, InvalidShape
+from inferway.errors import Forbidden, GatewayError
+from inferway.http.admin.query import Parameter, read_query
 from inferway.http.front import json_response, respond_gateway_error
 from inferway.http.inference import internal_error
 from inferway.http.strangers import Doorkeeper
@@ -28,6 +28,7 @@ _log = logging.getLogger("inferway.http")
 BODY_MAX_BYTES = 1024 * 1024
 _USER_AGENT_MAX = 200
 T = TypeVar("T", bound=Struct)
+V = TypeVar("V")
 
 Reach = Literal["grant", "visible", "anyone", "operator"]
 """How scopes bear on a route that has no single kind of thing: `grant` checks what is granted, `visible` hides what is out of scope,
@@ -42,10 +43,16 @@ class Identifies(Protocol):
 
 
 class Visit:
-    """One request of somebody who may make it."""
+    """One request of somebody who may make it, to the endpoint that declares what may be asked and sent."""
 
-    def __init__(self, request: Request, holder: Holder, need: Permission) -> None:
-        self.request, self.holder, self.need = request, holder, need
+    def __init__(self, request: Request, holder: Holder, endpoint: "Endpoint") -> None:
+        self.request, self.holder, self.endpoint = request, holder, endpoint
+        self._asked: dict[str, Any] | None = None
+
+    @property
+    def need(self) -> Permission:
+        """What the key must be allowed at least."""
+        return self.endpoint.permission
 
     @property
     def organization_id(self) -> str:
@@ -74,50 +81,27 @@ class Visit:
         return permits(self.holder.key.scopes, kind, names, self.organization_id, str(self.need))
 
     async def body(self, decoder: msgspec.json.Decoder[T]) -> T:
-        """The body; raises `BadRequest` and `InvalidShape`."""
-        require_json(self.request.scope)
+        """The body, as the endpoint declares it; nothing at all counts as an empty object where it need not be there.
+
+        Raises `BadRequest` and `InvalidShape`.
+        """
+        assert decoder is self.endpoint.body, "a route reads the body that it declares"  # noqa: S101 - so that the API's document is true
         received = await read_body(self.request.scope, self.request.receive, BODY_MAX_BYTES)
+        if not received.strip() and self.endpoint.may_lack_body:
+            received = b"{}"
+        else:
+            require_json(self.request.scope)
         return decode_body(decoder, received, ", ".join(decoder.type.__struct_fields__))
 
-    async def optional_body(self, decoder: msgspec.json.Decoder[T]) -> T:
-        """The body, or what an empty object means when there is none."""
-        received = await read_body(self.request.scope, self.request.receive, BODY_MAX_BYTES)
-        if received.strip():
-            require_json(self.request.scope)
-        return decode_body(decoder, received.strip() or b"{}", ", ".join(decoder.type.__struct_fields__))
+    def ask(self, parameter: Parameter[V]) -> V:
+        """What the query gives for a parameter that the endpoint declares."""
+        assert self._asked is not None  # noqa: S101 - `read_query` came first
+        value: V = self._asked[parameter.name]
+        return value
 
-    def number(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number of the query."""
-        text = self.request.query_params.get(name)
-        if text is None:
-            return default
-        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
-            raise InvalidShape.at(
-                ["query", name], "value_error", f"{name} is a whole number from {least} to {most}"
-            )
-        return int(text)
-
-    def switch(self, name: str, *, default: bool = False) -> bool:
-        """A yes or no of the query."""
-        text = self.request.query_params.get(name)
-        if text is None:
-            return default
-        words = {"true": True, "1": True, "false": False, "0": False}
-        if text.lower() not in words:
-            raise InvalidShape.at(["query", name], "value_error", f"{name} is true or false")
-        return words[text.lower()]
-
-    def moment(self, name: str) -> datetime | None:
-        """A moment of the query, in ISO 8601; without a zone it is UTC."""
-        text = self.request.query_params.get(name)
-        if text is None:
-            return None
-        try:
-            # A plus sign of the zone arrives as a space when the caller did not escape it.
-            return aware(datetime.fromisoformat(text.strip().replace(" +", "+").replace(" ", "T", 1)))
-        except ValueError:
-            message = f"{name} is a moment such as 2030-01-31T12:00:00Z"
-            raise InvalidShape.at(["query", name], "value_error", message) from None
+    def read_query(self) -> None:
+        """Reads every declared parameter; raises `InvalidShape`."""
+        self._asked = read_query(self.endpoint.query, self.request.query_params.multi_items())
 
 
 Handler = Callable[[Visit], Awaitable[object]]
@@ -127,14 +111,22 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """A route of administration. `permission` is what the key must have at least.
 
     `scope` is the kind of thing that the route touches: a key with scopes needs one for it, by the last part of the path when there is one.
-    A handler returns what is sent as JSON, or a whole response.
+    A handler returns what is sent as JSON, or a whole response; what it says that it returns stands in the API's document, with the first
+    sentence of its docstring. `name` is the operation's there and never changes. `refusals` are the statuses that the route
+    answers beside those that follow from the rest, and `media_type` is that of a whole response.
     """
 
+    name: str
     method: str
     path: str
     permission: Permission
     scope: ResourceType | Reach
     handler: Handler
+    body: msgspec.json.Decoder[Any] | None = None
+    may_lack_body: bool = False
+    query: tuple[Parameter[Any], ...] = ()
+    refusals: tuple[int, ...] = ()
+    media_type: str = "application/json"
 
     def route(self, gate: Identifies, doorkeeper: Doorkeeper | None = None) -> Route:
         """The route, for the application; `doorkeeper` judges those who send bad keys."""
@@ -159,8 +151,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         scope = request.scope
         holder = await gate.identify(find_header(scope, b"authorization"), find_header(scope, b"origin"))
         require_permission(holder, self.permission)
-        visit = Visit(request, holder, self.permission)
+        visit = Visit(request, holder, self)
         self._require_scope(visit)
+        visit.read_query()
         return await self.handler(visit)
 
     def _require_scope(self, visit: Visit) -> None:
@@ -182,12 +175,3 @@ def _judged(error: GatewayError, request: Request, doorkeeper: Doorkeeper | None
         return error
     forwarded = find_header(request.scope, b"x-forwarded-for")
     return doorkeeper.judge(error, request.scope.get("client"), forwarded)
-
-
-def aware(moment: datetime) -> datetime:
-    """A moment with a zone: UTC when it names none. Raises `BadRequest` for one that no calendar here can hold."""
-    made = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    try:
-        return made.astimezone(UTC)
-    except (OverflowError, ValueError):
-        raise BadRequest("That moment lies too far away.", code="moment_invalid") from None

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from inferway.access.records import Permission
+from inferway.http.admin.answers import DeepHealth, Wellness
 from inferway.http.admin.endpoint import Endpoint, Visit
 
 Probe = Callable[[], Awaitable[str | None]]
 """Looks at a part: None when it is well, else what is wrong with it in a few words."""
 
-PARTS = ("cache", "metadata", "vector_store", "object_storage", "task_queue", "inference")
+PARTS = Wellness.__struct_fields__
 _TIMEOUT_S = 0.5
 
 
@@ -23,6 +24,7 @@ class HealthRoutes:
         """The route and what it needs."""
         return (
             Endpoint(
+                name="look_deep",
                 method="GET",
                 path="/v1/health/deep",
                 permission=Permission.READ,
@@ -31,17 +33,17 @@ class HealthRoutes:
             ),
         )
 
-    async def deep(self, visit: Visit) -> object:
+    async def deep(self, visit: Visit) -> DeepHealth:
         """The state of every part; nobody's model is called."""
         del visit
         said = await asyncio.gather(*(_ask(probe) for probe in self._probes.values()))
         errors = dict(zip(self._probes, said, strict=True))
         is_well = all(error is None for error in said)
-        return {
-            "status": "OK" if is_well else "DEGRADED",
-            "data": {name: error is None for name, error in errors.items()},
-            "errors": None if is_well else errors,
-        }
+        return DeepHealth(
+            status="OK" if is_well else "DEGRADED",
+            data=Wellness(**{name: error is None for name, error in errors.items()}),
+            errors=None if is_well else errors,
+        )
 
 
 async def _ask(probe: Probe) -> str | None:

@@ -11,14 +11,18 @@ from inferway.access.directory import Directory
 from inferway.access.grants import require_grantable
 from inferway.access.records import ApiKey, Permission, Role, SpendBudget, User
 from inferway.errors import Forbidden, NotFound
+from inferway.http.admin.answers import Done, Key, Keys, Me, NewKey, OwnKey, OwnLimits
 from inferway.http.admin.bodies import KeyBody, KeyPatch, RotateBody
-from inferway.http.admin.endpoint import Endpoint, Visit, aware
-from inferway.http.admin.shown import budget_of, shown_key, shown_permissions
+from inferway.http.admin.endpoint import Endpoint, Visit
+from inferway.http.admin.query import Switch, aware
+from inferway.http.admin.shown import budget_of, shown_key, shown_new_key, shown_permissions
 
 _DEFAULT = (Permission.READ, Permission.WRITE, Permission.DELETE)
 _KEYS = "/v1/organizations/users/{email}/api-keys"
 # A key's name may hold a slash, which arrives unescaped.
 _KEY = _KEYS + "/{key:path}"
+
+_WITH_REVOKED = Switch(name="include_revoked", about="Revoked keys too.")
 
 _body = msgspec.json.Decoder(KeyBody)
 _patch = msgspec.json.Decoder(KeyPatch)
@@ -35,40 +39,85 @@ class KeyRoutes:
         """The routes and what each needs."""
         admin, read = Permission.ADMIN, Permission.READ
         return (
-            Endpoint(method="GET", path="/v1/me", permission=read, scope="anyone", handler=self.me),
-            Endpoint(method="POST", path=_KEYS, permission=admin, scope="grant", handler=self.create),
-            Endpoint(method="GET", path=_KEYS, permission=admin, scope="visible", handler=self.list),
             Endpoint(
+                name="who_am_i",
+                method="GET",
+                path="/v1/me",
+                permission=read,
+                scope="anyone",
+                handler=self.me,
+            ),
+            Endpoint(
+                name="create_key",
+                method="POST",
+                path=_KEYS,
+                permission=admin,
+                scope="grant",
+                handler=self.create,
+                body=_body,
+                refusals=(409,),
+            ),
+            Endpoint(
+                name="list_keys",
+                method="GET",
+                path=_KEYS,
+                permission=admin,
+                scope="visible",
+                handler=self.list,
+                query=(_WITH_REVOKED,),
+            ),
+            Endpoint(
+                name="rotate_key",
                 method="POST",
                 path=_KEY + "/rotate",
                 permission=admin,
                 scope="api_key",
                 handler=self.rotate,
+                body=_rotation,
+                may_lack_body=True,
+                refusals=(409,),
             ),
-            Endpoint(method="PATCH", path=_KEY, permission=admin, scope="api_key", handler=self.change),
-            Endpoint(method="DELETE", path=_KEY, permission=admin, scope="api_key", handler=self.revoke),
+            Endpoint(
+                name="change_key",
+                method="PATCH",
+                path=_KEY,
+                permission=admin,
+                scope="api_key",
+                handler=self.change,
+                body=_patch,
+                refusals=(409,),
+            ),
+            Endpoint(
+                name="revoke_key",
+                method="DELETE",
+                path=_KEY,
+                permission=admin,
+                scope="api_key",
+                handler=self.revoke,
+                refusals=(409,),
+            ),
         )
 
-    async def me(self, visit: Visit) -> object:
+    async def me(self, visit: Visit) -> Me:
         """Who calls: organization, key and limits."""
         holder = visit.holder
-        return {
-            "organization_id": holder.organization.organization_id,
-            "organization_name": holder.organization.name,
-            "account_type": "enterprise",
-            "user_email": holder.user.email,
-            "key": {
-                "key_id": holder.key.key_id,
-                "name": holder.key.name,
-                "key_type": "standard",
-                "permissions": list(shown_permissions(holder.key)),
-                "expires_at": holder.key.expires_at,
-            },
-            "rate_limits": {"compute": max(0, holder.key.per_minute or self._per_minute)},
-            "principal_scoped": False,
-        }
+        return Me(
+            organization_id=holder.organization.organization_id,
+            organization_name=holder.organization.name,
+            account_type="enterprise",
+            user_email=holder.user.email,
+            key=OwnKey(
+                key_id=holder.key.key_id,
+                name=holder.key.name,
+                key_type="standard",
+                permissions=shown_permissions(holder.key),
+                expires_at=holder.key.expires_at,
+            ),
+            rate_limits=OwnLimits(compute=max(0, holder.key.per_minute or self._per_minute)),
+            principal_scoped=False,
+        )
 
-    async def create(self, visit: Visit) -> object:
+    async def create(self, visit: Visit) -> NewKey:
         """A new key of a user; its text is shown here and never again."""
         body = await visit.body(_body)
         user = await self._user(visit)
@@ -90,22 +139,22 @@ class KeyRoutes:
         record, text = await self._administration.create_key(
             user, body.name, permission, expires_at=expires_at, by=visit.actor, **fields
         )
-        return shown_key(record) | {"key": text}
+        return shown_new_key(record, text)
 
-    async def list(self, visit: Visit) -> object:
+    async def list(self, visit: Visit) -> Keys:
         """The keys of a user; revoked ones only when they are asked for."""
         user = await self._user(visit)
-        with_revoked = visit.switch("include_revoked")
-        found = [
+        with_revoked = visit.ask(_WITH_REVOKED)
+        found = tuple(
             shown_key(key)
-            for key in await self._directory.list_keys(visit.organization_id)
+            for key in (await self._directory.list_keys(visit.organization_id))
             if key.user_id == user.user_id
             and (with_revoked or key.revoked_at is None)
             and visit.may_see("api_key", key.key_id, key.name)
-        ]
-        return {"results": found, "total": len(found)}
+        )
+        return Keys(results=found, total=len(found))
 
-    async def change(self, visit: Visit) -> object:
+    async def change(self, visit: Visit) -> Key:
         """Changes a key; the status can only be made final."""
         body = await visit.body(_patch)
         user, was = await self._key(visit)
@@ -123,20 +172,20 @@ class KeyRoutes:
             return shown_key(await self._administration.expire_key(was, visit.actor))
         return shown_key(await self._administration.change_key(was, visit.actor, **changes))
 
-    async def rotate(self, visit: Visit) -> object:
+    async def rotate(self, visit: Visit) -> NewKey:
         """Gives a key a new text, shown here and never again."""
-        body = await visit.optional_body(_rotation)
+        body = await visit.body(_rotation)
         _, was = await self._key(visit)
         require_grantable(visit.holder, was, datetime.now(UTC))
         record, text = await self._administration.rotate_key(was, visit.actor, overlap_s=body.overlap_s)
-        return shown_key(record) | {"key": text}
+        return shown_new_key(record, text)
 
-    async def revoke(self, visit: Visit) -> object:
+    async def revoke(self, visit: Visit) -> Done:
         """Takes a key back for good."""
         _, key = await self._key(visit)
         if key.revoked_at is None:
             await self._administration.revoke(key, visit.actor)
-        return {"message": "The key is revoked.", "success": True}
+        return Done(message="The key is revoked.")
 
     async def _user(self, visit: Visit) -> User:
         email = visit.place("email")

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from inferway.access.records import Namespace
 from inferway.errors import InvalidShape
+from inferway.http.admin.answers import Pagination
 from inferway.http.admin.bodies import NamespaceQuery
 
 _FIELDS: dict[str, Callable[[Namespace], Any]] = {
@@ -55,24 +56,20 @@ def pick(namespaces: list[Namespace], query: NamespaceQuery) -> list[Namespace]:
     return found
 
 
-def paged(found: list[Any], page: Page) -> dict[str, Any]:
-    """A page of a list, with what the reference client reads of it."""
-    total, end = len(found), page.offset + page.limit
-    return {
-        "results": found[page.offset : end],
-        "pagination": {
-            "total": total,
-            "page": page.offset // page.limit + 1,
-            "page_size": page.limit,
-            "total_pages": -(-total // page.limit),
-            "next_page": f"?limit={page.limit}&offset={end}" if end < total else None,
-            "previous_page": (
-                f"?limit={page.limit}&offset={max(0, page.offset - page.limit)}" if page.offset else None
-            ),
-            "next_cursor": str(end) if end < total else None,
-        },
-        "total_count": total,
-    }
+def pagination(total: int, page: Page) -> Pagination:
+    """Where a page stands in a list of so many."""
+    end = page.offset + page.limit
+    return Pagination(
+        total=total,
+        page=page.offset // page.limit + 1,
+        page_size=page.limit,
+        total_pages=-(-total // page.limit),
+        next_page=f"?limit={page.limit}&offset={end}" if end < total else None,
+        previous_page=f"?limit={page.limit}&offset={max(0, page.offset - page.limit)}"
+        if page.offset
+        else None,
+        next_cursor=str(end) if end < total else None,
+    )
 
 
 def _passes(namespace: Namespace, filters: dict[str, Any], depth: int) -> bool:

@@ -20,7 +20,13 @@ class MetricsRoutes:
         """The route and what it needs."""
         return (
             Endpoint(
-                method="GET", path=PATH, permission=Permission.ADMIN, scope="operator", handler=self.metrics
+                name="scrape",
+                method="GET",
+                path=PATH,
+                permission=Permission.ADMIN,
+                scope="operator",
+                handler=self.metrics,
+                media_type="text/plain",
             ),
         )
 

@@ -10,12 +10,14 @@ from inferway.access.directory import Directory
 from inferway.access.gate import require_permission
 from inferway.access.records import Namespace, Permission
 from inferway.access.scopes import permits
-from inferway.errors import Forbidden, InvalidShape
+from inferway.errors import Forbidden
+from inferway.http.admin.answers import Namespaces, RemovedNamespace, ShownNamespace
 from inferway.http.admin.bodies import NamespaceBody, NamespacePatch, NamespaceQuery
 from inferway.http.admin.endpoint import Endpoint, Visit
 from inferway.http.admin.lending import Lending
-from inferway.http.admin.listing import Page, paged, pick
+from inferway.http.admin.listing import Page, pagination, pick
 from inferway.http.admin.places import require_namespace
+from inferway.http.admin.query import OptionalNumber
 from inferway.http.admin.shown import budget_of, shown_namespace
 from inferway.pipeline.recall import Recall
 
@@ -24,6 +26,16 @@ _NAMESPACE = _NAMESPACES + "/{namespace}"
 _LIMIT = 10
 _LIMIT_MAX = 1000
 _OFFSET_MAX = 10_000
+_CURSOR_MAX = 999_999_999_999
+_ASKED_LIMIT = OptionalNumber(name="limit", about="How many at most.", least=1, most=_LIMIT_MAX)
+_ASKED_SIZE = OptionalNumber(name="page_size", about="The same as `limit`.", least=1, most=_LIMIT_MAX)
+_ASKED_PAGE = OptionalNumber(name="page", about="Which page, from 1.", least=1, most=1_000_000)
+_ASKED_OFFSET = OptionalNumber(name="offset", about="How many to leave out first.", least=0, most=_OFFSET_MAX)
+_CURSORS = tuple(
+    OptionalNumber(name=name, about="The `next_cursor` of an earlier page.", least=0, most=_CURSOR_MAX)
+    for name in ("cursor", "next_cursor", "after")
+)
+_PAGED = (_ASKED_LIMIT, _ASKED_SIZE, _ASKED_PAGE, _ASKED_OFFSET, *_CURSORS)
 _KEPT = ("feature_extractors", "payload_indexes")
 
 _body = msgspec.json.Decoder(NamespaceBody)
@@ -43,20 +55,71 @@ class NamespaceRoutes:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes and what each needs."""
 
-        def endpoint(method: str, path: str, permission: Permission, handler: Any) -> Endpoint:
-            return Endpoint(method=method, path=path, permission=permission, scope="visible", handler=handler)
-
+        read, write = Permission.READ, Permission.WRITE
         return (
-            endpoint("POST", _NAMESPACES, Permission.WRITE, self.create),
-            endpoint("GET", _NAMESPACES, Permission.READ, self.list),
-            endpoint("POST", _NAMESPACES + "/list", Permission.READ, self.search),
-            endpoint("GET", _NAMESPACE, Permission.READ, self.get),
-            endpoint("PATCH", _NAMESPACE, Permission.WRITE, self.change),
-            endpoint("PUT", _NAMESPACE, Permission.WRITE, self.change),
-            endpoint("DELETE", _NAMESPACE, Permission.DELETE, self.remove),
+            Endpoint(
+                name="create_namespace",
+                method="POST",
+                path=_NAMESPACES,
+                permission=write,
+                scope="visible",
+                handler=self.create,
+                body=_body,
+                refusals=(409,),
+            ),
+            Endpoint(
+                name="list_namespaces",
+                method="GET",
+                path=_NAMESPACES,
+                permission=read,
+                scope="visible",
+                handler=self.list,
+                query=_PAGED,
+            ),
+            Endpoint(
+                name="search_namespaces",
+                method="POST",
+                path=_NAMESPACES + "/list",
+                permission=read,
+                scope="visible",
+                handler=self.search,
+                body=_query,
+                may_lack_body=True,
+                query=_PAGED,
+            ),
+            Endpoint(
+                name="get_namespace",
+                method="GET",
+                path=_NAMESPACE,
+                permission=read,
+                scope="visible",
+                handler=self.get,
+            ),
+            *(
+                Endpoint(
+                    name=name,
+                    method=method,
+                    path=_NAMESPACE,
+                    permission=write,
+                    scope="visible",
+                    handler=self.change,
+                    body=_patch,
+                    refusals=(409,),
+                )
+                for name, method in (("change_namespace", "PATCH"), ("update_namespace", "PUT"))
+            ),
+            Endpoint(
+                name="remove_namespace",
+                method="DELETE",
+                path=_NAMESPACE,
+                permission=Permission.DELETE,
+                scope="visible",
+                handler=self.remove,
+                refusals=(409,),
+            ),
         )
 
-    async def create(self, visit: Visit) -> object:
+    async def create(self, visit: Visit) -> ShownNamespace:
         """A new namespace."""
         body = await visit.body(_body)
         _require_admin_for_some(visit, body)
@@ -75,19 +138,19 @@ class NamespaceRoutes:
         )
         return shown_namespace(namespace)
 
-    async def list(self, visit: Visit) -> object:
+    async def list(self, visit: Visit) -> Namespaces:
         """The namespaces that the key may see, by page."""
         return await self._listed(visit, NamespaceQuery())
 
-    async def search(self, visit: Visit) -> object:
-        """The same, picked and ordered by a body."""
-        return await self._listed(visit, await visit.optional_body(_query))
+    async def search(self, visit: Visit) -> Namespaces:
+        """The namespaces that the key may see, picked and ordered by a body."""
+        return await self._listed(visit, await visit.body(_query))
 
-    async def get(self, visit: Visit) -> object:
+    async def get(self, visit: Visit) -> ShownNamespace:
         """One namespace by id or name."""
         return shown_namespace(await self._namespace(visit))
 
-    async def change(self, visit: Visit) -> object:
+    async def change(self, visit: Visit) -> ShownNamespace:
         """Changes those fields that are given."""
         body = await visit.body(_patch)
         _require_admin_for_some(visit, body)
@@ -113,24 +176,24 @@ class NamespaceRoutes:
             await self._recall.forget(now.namespace_id)
         return shown_namespace(now)
 
-    async def remove(self, visit: Visit) -> object:
+    async def remove(self, visit: Visit) -> RemovedNamespace:
         """Removes a namespace: nothing can be called in it from then on."""
         namespace = await self._namespace(visit)
         await self._administration.remove_namespace(namespace, visit.actor)
         if namespace.keep_days is not None:
             await self._recall.forget(namespace.namespace_id)
-        return {
-            "success": True,
-            "message": "The namespace is gone.",
-            "namespace_id": namespace.namespace_id,
-            "namespace_name": namespace.name,
-        }
+        return RemovedNamespace(
+            message="The namespace is gone.",
+            namespace_id=namespace.namespace_id,
+            namespace_name=namespace.name,
+        )
 
-    async def _listed(self, visit: Visit, query: NamespaceQuery) -> object:
+    async def _listed(self, visit: Visit, query: NamespaceQuery) -> Namespaces:
         stored = await self._directory.list_namespaces(visit.organization_id)
         seen = [each for each in stored if visit.may_see("namespace", each.namespace_id, each.name)]
-        found = paged(pick(seen, query), _page(visit, query))
-        return found | {"results": [shown_namespace(each) for each in found["results"]]}
+        found, page = pick(seen, query), _page(visit, query)
+        shown = tuple(map(shown_namespace, found[page.offset : page.offset + page.limit]))
+        return Namespaces(results=shown, pagination=pagination(len(found), page), total_count=len(found))
 
     async def _namespace(self, visit: Visit) -> Namespace:
         return await require_namespace(self._directory, visit)
@@ -161,20 +224,12 @@ def _attributes(was: dict[str, Any], body: NamespaceBody | NamespacePatch) -> di
 
 def _page(visit: Visit, query: NamespaceQuery) -> Page:
     """The page that the query asks for, in the address or in the body."""
-    limit = query.limit or query.page_size or _LIMIT
-    limit = visit.number("limit", visit.number("page_size", limit, 1, _LIMIT_MAX), 1, _LIMIT_MAX)
+    limit = visit.ask(_ASKED_LIMIT) or visit.ask(_ASKED_SIZE) or query.limit or query.page_size or _LIMIT
     offset = query.offset if query.offset is not None else (query.page or 1) * limit - limit
-    if "page" in visit.request.query_params:
-        offset = (visit.number("page", 1, 1, 1_000_000) - 1) * limit
-    for name in ("after", "next_cursor", "cursor"):
-        offset = _cursor(visit, name, offset)
-    return Page(offset=visit.number("offset", offset, 0, _OFFSET_MAX), limit=limit)
-
-
-def _cursor(visit: Visit, name: str, otherwise: int) -> int:
-    text = visit.request.query_params.get(name)
-    if text is None:
-        return otherwise
-    if not text.isascii() or not text.isdigit() or len(text) > 12:
-        raise InvalidShape.at(["query", name], "value_error", f"{name} is what an earlier page gave")
-    return int(text)
+    page = visit.ask(_ASKED_PAGE)
+    if page is not None:
+        offset = (page - 1) * limit
+    for parameter in (*reversed(_CURSORS), _ASKED_OFFSET):
+        asked = visit.ask(parameter)
+        offset = offset if asked is None else asked
+    return Page(offset=offset, limit=limit)

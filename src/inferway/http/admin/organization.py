@@ -12,9 +12,11 @@ from inferway.access.administration import Administration
 from inferway.access.directory import AuditFilter, Directory
 from inferway.access.records import Permission, SpendBudget
 from inferway.errors import NotFound
+from inferway.http.admin.answers import Events, ShownEvent, ShownOrganization
 from inferway.http.admin.bodies import OrganizationPatch, SpendLimitsBody
 from inferway.http.admin.endpoint import Endpoint, Visit
 from inferway.http.admin.lending import Lending
+from inferway.http.admin.query import Moment, Number, Text
 from inferway.http.admin.shown import microusd, shown_event, shown_organization
 from inferway.http.render import encode
 from inferway.http.wire import request_id_of
@@ -28,6 +30,21 @@ _COLUMNS = (
     *("actor_email", "actor_key_name", "status", "ip_address", "user_agent", "changes"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+_SKIP = Number(name="skip", about="How many to leave out first.", default=0, least=0, most=1_000_000_000)
+_LIMIT = Number(name="limit", about="How many at most.", default=100, least=1, most=1000)
+_EVENTS_MAX = Number(
+    name="max_events", about="How many at most.", default=_EXPORT_MAX, least=1, most=_EXPORT_MAX
+)
+_START = Moment(name="start", about="From this moment on.")
+_END = Moment(name="end", about="Before this moment.")
+_TEXTS = (
+    Text(name="resource_type", about="Of things of this kind, such as `namespace`."),
+    Text(name="resource_id", about="Of the thing with this id."),
+    Text(name="actor_id", about="By the user with this id."),
+    Text(name="action", about="Of this kind, such as `namespace_created`."),
+)
+_FILTER = (*_TEXTS, _START, _END)
 
 _patch = msgspec.json.Decoder(OrganizationPatch)
 
@@ -46,24 +63,44 @@ class OrganizationRoutes:
         admin, read = Permission.ADMIN, Permission.READ
         return (
             Endpoint(
-                method="GET", path=_ORGANIZATION, permission=read, scope="organization", handler=self.get
+                name="get_organization",
+                method="GET",
+                path=_ORGANIZATION,
+                permission=read,
+                scope="organization",
+                handler=self.get,
             ),
             Endpoint(
+                name="change_organization",
                 method="PATCH",
                 path=_ORGANIZATION,
                 permission=admin,
                 scope="organization",
                 handler=self.change,
+                body=_patch,
+                refusals=(409,),
             ),
-            Endpoint(method="GET", path=_LOGS, permission=admin, scope="organization", handler=self.logs),
             Endpoint(
+                name="list_events",
+                method="GET",
+                path=_LOGS,
+                permission=admin,
+                scope="organization",
+                handler=self.logs,
+                query=(_SKIP, _LIMIT, *_FILTER),
+            ),
+            Endpoint(
+                name="export_events",
                 method="GET",
                 path=_LOGS + "/export",
                 permission=admin,
                 scope="organization",
                 handler=self.export,
+                query=(_EVENTS_MAX, *_FILTER),
+                media_type="text/csv",
             ),
             Endpoint(
+                name="get_event",
                 method="GET",
                 path=_LOGS + "/{audit_id}",
                 permission=admin,
@@ -72,11 +109,11 @@ class OrganizationRoutes:
             ),
         )
 
-    async def get(self, visit: Visit) -> object:
+    async def get(self, visit: Visit) -> ShownOrganization:
         """The organization."""
         return shown_organization(visit.holder.organization, self._per_minute)
 
-    async def change(self, visit: Visit) -> object:
+    async def change(self, visit: Visit) -> ShownOrganization:
         """Changes what an organization may change of itself."""
         body = await visit.body(_patch)
         was = visit.holder.organization
@@ -100,20 +137,15 @@ class OrganizationRoutes:
         now = await self._administration.change_organization(was, visit.actor, **changes)
         return shown_organization(now, self._per_minute)
 
-    async def logs(self, visit: Visit) -> object:
+    async def logs(self, visit: Visit) -> Events:
         """The audit log, newest first, by page."""
-        skip, limit = visit.number("skip", 0, 0, 1_000_000_000), visit.number("limit", 100, 1, 1000)
+        skip, limit = visit.ask(_SKIP), visit.ask(_LIMIT)
         events, total = await self._directory.list_events(
             visit.organization_id, _wanted(visit), skip=skip, limit=limit
         )
-        return {
-            "results": [shown_event(event) for event in events],
-            "total": total,
-            "skip": skip,
-            "limit": limit,
-        }
+        return Events(results=tuple(map(shown_event, events)), total=total, skip=skip, limit=limit)
 
-    async def log(self, visit: Visit) -> object:
+    async def log(self, visit: Visit) -> ShownEvent:
         """One audit event."""
         audit_id = visit.place("audit_id")
         event = await self._directory.find_event(visit.organization_id, audit_id)
@@ -124,7 +156,7 @@ class OrganizationRoutes:
 
     async def export(self, visit: Visit) -> Response:
         """The audit log as CSV, newest first."""
-        most = visit.number("max_events", _EXPORT_MAX, 1, _EXPORT_MAX)
+        most = visit.ask(_EVENTS_MAX)
         wanted = _wanted(visit)
         text = io.StringIO()
         writer = csv.writer(text)
@@ -136,7 +168,7 @@ class OrganizationRoutes:
                 visit.organization_id, wanted, skip=done, limit=limit
             )
             for event in events:
-                shown = shown_event(event) | {
+                shown = msgspec.structs.asdict(shown_event(event)) | {
                     "timestamp": event.at.isoformat(),
                     "changes": encode(event.changes).decode("utf-8"),
                 }
@@ -156,11 +188,8 @@ class OrganizationRoutes:
 
 
 def _wanted(visit: Visit) -> AuditFilter:
-    query = visit.request.query_params
     return AuditFilter(
-        **{name: query.get(name) for name in ("resource_type", "resource_id", "actor_id", "action")},
-        start=visit.moment("start"),
-        end=visit.moment("end"),
+        **{each.name: visit.ask(each) for each in _TEXTS}, start=visit.ask(_START), end=visit.ask(_END)
     )
 
 

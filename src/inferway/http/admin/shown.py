@@ -1,7 +1,8 @@
-"""How records look on the wire; each field is named here, so that nothing new is shown by accident."""
+"""How records look on the wire."""
 
 from datetime import UTC, datetime
-from typing import Any
+
+import msgspec
 
 from inferway.access.records import (
     ApiKey,
@@ -13,45 +14,56 @@ from inferway.access.records import (
     SpendBudget,
     User,
 )
-from inferway.http.admin.bodies import BudgetBody
+from inferway.http.admin.answers import (
+    Budget,
+    KeptDays,
+    Key,
+    NewKey,
+    RateLimits,
+    ShownEvent,
+    ShownExtractor,
+    ShownNamespace,
+    ShownOrganization,
+    ShownUser,
+    SpendLimits,
+)
+from inferway.http.admin.bodies import BudgetBody, PayloadIndex
 
 MICRO = 1_000_000
 
 
-def shown_key(key: ApiKey) -> dict[str, Any]:
-    """A key without its text (the reference client's `APIKeyModel`)."""
-    return {
-        "key_id": key.key_id,
-        "key_hash": key.digest.hex(),
-        "key_prefix": key.prefix,
-        "key_type": "standard",
-        "is_internal": False,
-        "internal_id": key.organization_id,
-        "organization_id": key.organization_id,
-        "user_id": key.user_id,
-        "name": key.name,
-        "description": key.description,
-        "permissions": list(shown_permissions(key)),
-        "scopes": [
-            {
-                "resource_type": scope.resource_type,
-                "resource_id": scope.resource_id,
-                "operations": scope.operations,
-            }
-            for scope in key.scopes
-        ],
-        "rate_limit_override": key.per_minute,
-        "status": key.status(datetime.now(UTC)),
-        "expires_at": key.expires_at,
-        "last_used_at": key.last_used_at,
-        "created_at": key.created_at,
-        "created_by": key.created_by,
-        "revoked_at": key.revoked_at,
-        "revoked_by": key.revoked_by,
-        "allowed_origins": list(key.allowed_origins) or None,
-        "models": list(key.models) or None,
-        "spend_budget": shown_budget(key.spend_budget),
-    }
+def shown_key(key: ApiKey) -> Key:
+    """A key without its text."""
+    return Key(
+        key_id=key.key_id,
+        key_hash=key.digest.hex(),
+        key_prefix=key.prefix,
+        key_type="standard",
+        is_internal=False,
+        internal_id=key.organization_id,
+        organization_id=key.organization_id,
+        user_id=key.user_id,
+        name=key.name,
+        description=key.description,
+        permissions=shown_permissions(key),
+        scopes=key.scopes,
+        rate_limit_override=key.per_minute,
+        status=key.status(datetime.now(UTC)),
+        expires_at=key.expires_at,
+        last_used_at=key.last_used_at,
+        created_at=key.created_at,
+        created_by=key.created_by,
+        revoked_at=key.revoked_at,
+        revoked_by=key.revoked_by,
+        allowed_origins=key.allowed_origins or None,
+        models=key.models or None,
+        spend_budget=shown_budget(key.spend_budget),
+    )
+
+
+def shown_new_key(key: ApiKey, text: str) -> NewKey:
+    """A key with its text."""
+    return NewKey(**msgspec.structs.asdict(shown_key(key)), key=text)
 
 
 def shown_permissions(key: ApiKey) -> tuple[Permission, ...]:
@@ -59,90 +71,96 @@ def shown_permissions(key: ApiKey) -> tuple[Permission, ...]:
     return key.granted or (key.permission,)
 
 
-def shown_user(user: User) -> dict[str, Any]:
+def shown_user(user: User) -> ShownUser:
     """A user."""
-    return {
-        "user_id": user.user_id,
-        "organization_id": user.organization_id,
-        "email": user.email,
-        "user_name": user.name if user.name is not None else user.email.partition("@")[0],
-        "avatar_url": user.avatar_url,
-        "role": str(user.role),
-        "status": str(user.standing),
-        "metadata": user.metadata,
-        "created_at": user.created_at,
-        "updated_at": user.updated_at or user.created_at,
-    }
+    return ShownUser(
+        user_id=user.user_id,
+        organization_id=user.organization_id,
+        email=user.email,
+        user_name=user.name if user.name is not None else user.email.partition("@")[0],
+        avatar_url=user.avatar_url,
+        role=user.role,
+        status=user.standing,
+        metadata=user.metadata,
+        created_at=user.created_at,
+        updated_at=user.updated_at or user.created_at,
+    )
 
 
-def shown_organization(organization: Organization, per_minute: int) -> dict[str, Any]:
-    """An organization (the reference client's `OrganizationModelResponse`); what is a hosted service's business is 0 or absent."""
+def shown_organization(organization: Organization, per_minute: int) -> ShownOrganization:
+    """An organization; `per_minute` is the rate of its keys that have none of their own."""
     own, default = organization.spend_budget, organization.namespace_budget
-    return {
-        "organization_id": organization.organization_id,
-        "organization_name": organization.name,
-        "logo_url": organization.logo_url,
-        "account_type": "enterprise",
-        "credit_count": 0,
-        "metadata": organization.metadata,
-        "billing_email": organization.billing_email,
-        "notifications_email": organization.notifications_email,
-        "rate_limits": dict.fromkeys(("metadata", "data", "search", "upload", "compute"), max(1, per_minute)),
-        "created_at": organization.created_at,
-        "updated_at": organization.updated_at or organization.created_at,
-        "default_llm_credentials": shown_credentials(organization.credentials),
-        "spend_limits": {
-            "daily_usd": _usd(own.daily_microusd),
-            "monthly_usd": _usd(own.monthly_microusd),
-            "namespace_default_daily_usd": _usd(default.daily_microusd),
-            "namespace_default_monthly_usd": _usd(default.monthly_microusd),
-        },
-    }
+    names = RateLimits.__struct_fields__
+    return ShownOrganization(
+        organization_id=organization.organization_id,
+        organization_name=organization.name,
+        logo_url=organization.logo_url,
+        account_type="enterprise",
+        credit_count=0,
+        metadata=organization.metadata,
+        billing_email=organization.billing_email,
+        notifications_email=organization.notifications_email,
+        rate_limits=RateLimits(**dict.fromkeys(names, max(1, per_minute))),
+        created_at=organization.created_at,
+        updated_at=organization.updated_at or organization.created_at,
+        default_llm_credentials=shown_credentials(organization.credentials),
+        spend_limits=SpendLimits(
+            daily_usd=_usd(own.daily_microusd),
+            monthly_usd=_usd(own.monthly_microusd),
+            namespace_default_daily_usd=_usd(default.daily_microusd),
+            namespace_default_monthly_usd=_usd(default.monthly_microusd),
+        ),
+    )
 
 
-def shown_namespace(namespace: Namespace) -> dict[str, Any]:
-    """A namespace (the reference client's `NamespaceModel`)."""
-    extractors = [
-        {"feature_extractor_id": f"{each['feature_extractor_name']}_{each['version']}", **each}
-        for each in namespace.attributes.get("feature_extractors", ())
-    ]
-    return {
-        "object": "namespace",
-        "namespace_id": namespace.namespace_id,
-        "namespace_name": namespace.name,
-        "namespace_type": "standard",
-        "scope": "org",
-        "mode": "managed",
-        "description": namespace.description,
-        "metadata": namespace.metadata,
-        "feature_extractors": extractors,
-        "payload_indexes": list(namespace.attributes.get("payload_indexes", ())),
-        "llm_credentials": shown_credentials(namespace.credentials),
-        "spend_budget": shown_budget(namespace.spend_budget),
-        "keep_content": None if namespace.keep_days is None else {"days": namespace.keep_days},
-        "namespace_ready": True,
-        "created_at": namespace.created_at,
-        "updated_at": namespace.updated_at or namespace.created_at,
-    }
+def shown_namespace(namespace: Namespace) -> ShownNamespace:
+    """A namespace."""
+    kept = namespace.attributes
+    return ShownNamespace(
+        object="namespace",
+        namespace_id=namespace.namespace_id,
+        namespace_name=namespace.name,
+        namespace_type="standard",
+        scope="org",
+        mode="managed",
+        description=namespace.description,
+        metadata=namespace.metadata,
+        feature_extractors=tuple(
+            ShownExtractor(feature_extractor_id=f"{each['feature_extractor_name']}_{each['version']}", **each)
+            for each in kept.get("feature_extractors", ())
+        ),
+        payload_indexes=tuple(PayloadIndex(**each) for each in kept.get("payload_indexes", ())),
+        llm_credentials=shown_credentials(namespace.credentials),
+        spend_budget=shown_budget(namespace.spend_budget),
+        keep_content=shown_days(namespace),
+        namespace_ready=True,
+        created_at=namespace.created_at,
+        updated_at=namespace.updated_at or namespace.created_at,
+    )
 
 
-def shown_event(event: AuditEvent) -> dict[str, Any]:
-    """An audit event (the reference client's `AuditEventResponse`)."""
-    return {
-        "audit_id": event.audit_id,
-        "timestamp": event.at,
-        "resource_type": event.resource_type,
-        "resource_id": event.resource_id,
-        "action": event.action,
-        "actor_id": event.actor_id,
-        "actor_type": "operator" if event.actor_id == "operator" else "user",
-        "status": "success",
-        "changes": event.changes,
-        "ip_address": event.ip_address,
-        "user_agent": event.user_agent,
-        "actor_email": event.actor_email,
-        "actor_key_name": event.actor_key_name,
-    }
+def shown_days(namespace: Namespace) -> KeptDays | None:
+    """For how long a namespace keeps its calls."""
+    return None if namespace.keep_days is None else KeptDays(days=namespace.keep_days)
+
+
+def shown_event(event: AuditEvent) -> ShownEvent:
+    """An audit event."""
+    return ShownEvent(
+        audit_id=event.audit_id,
+        timestamp=event.at,
+        resource_type=event.resource_type,
+        resource_id=event.resource_id,
+        action=event.action,
+        actor_id=event.actor_id,
+        actor_type="operator" if event.actor_id == "operator" else "user",
+        status="success",
+        changes=event.changes,
+        ip_address=event.ip_address,
+        user_agent=event.user_agent,
+        actor_email=event.actor_email,
+        actor_key_name=event.actor_key_name,
+    )
 
 
 def shown_credentials(credentials: Credentials) -> dict[str, str]:
@@ -150,9 +168,9 @@ def shown_credentials(credentials: Credentials) -> dict[str, str]:
     return {provider: borrowed.secret_name for provider, borrowed in credentials.items()}
 
 
-def shown_budget(budget: SpendBudget) -> dict[str, float | None]:
+def shown_budget(budget: SpendBudget) -> Budget:
     """A budget in US dollars."""
-    return {"daily_usd": _usd(budget.daily_microusd), "monthly_usd": _usd(budget.monthly_microusd)}
+    return Budget(daily_usd=_usd(budget.daily_microusd), monthly_usd=_usd(budget.monthly_microusd))
 
 
 def budget_of(body: BudgetBody | None) -> SpendBudget:

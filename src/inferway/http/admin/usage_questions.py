@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, get_args
+from typing import Final
 
 from inferway.access.administration import find_by_reference
 from inferway.access.directory import Directory
 from inferway.access.records import ApiKey, Namespace
 from inferway.errors import InvalidShape, NotFound
 from inferway.http.admin.endpoint import Visit
+from inferway.http.admin.query import Choice, Moment, Text, Words
 from inferway.types import Operation
-from inferway.usage.queries import Dimension, UsageQuery
-from inferway.usage.records import RecordStatus
+from inferway.usage.queries import STATUSES, Dimension, UsageQuery
 
 DIMENSIONS: Final[dict[str, Dimension]] = {
     "day": "day",
@@ -25,10 +25,29 @@ DIMENSIONS: Final[dict[str, Dimension]] = {
 }
 """What `group_by` may name, and under what name the groups tell it."""
 
+_FROM = "The first moment, rounded down to the hour; 30 days before the end if it is not given."
+_TO = "The last moment, rounded up to the hour; now if it is not given."
+START, END = Moment(name="start", about=_FROM), Moment(name="end", about=_TO)
+START_DATE, END_DATE = Moment(name="start_date", about=_FROM), Moment(name="end_date", about=_TO)
+KEY = Text(name="key", about="Of one key, by its id or name.")
+_NAMESPACE = Words(name="namespace", about="Of these namespaces, by id or name.")
+_PROVIDER = Text(name="provider", about="Of one provider.")
+_MODEL = Text(name="model", about="Of one model.")
+_OPERATION = Choice(name="operation", about="Of one operation.", choices=tuple(Operation), may_be_empty=True)
+_STATUS = Choice(name="status", about="Of calls that ended so.", choices=STATUSES, may_be_empty=True)
+PICKED = (_NAMESPACE, _PROVIDER, _MODEL, _OPERATION, _STATUS)
+"""What every question may pick by."""
+
+_MOST_DIMENSIONS = 3
+GROUP_BY = Words(
+    name="group_by",
+    about="Groups by up to three of these instead; by the hour for 92 days at most.",
+    choices=tuple(DIMENSIONS),
+    most=_MOST_DIMENSIONS,
+)
 _SPAN = timedelta(days=30)
 _MOST_DAYS = 3660
 _MOST_HOURLY_DAYS = 92
-_MOST_DIMENSIONS = 3
 
 
 class Questions:
@@ -38,26 +57,26 @@ class Questions:
         self._directory = directory
 
     async def read(
-        self, visit: Visit, start: str = "start", end: str = "end", *, key: ApiKey | None = None
+        self, visit: Visit, start: Moment = START, end: Moment = END, *, key: ApiKey | None = None
     ) -> UsageQuery:
         """What the request picks; `key` is the one that its path names.
 
         Raises `InvalidShape`, and `NotFound` for a key or a namespace that is not there or out of scope.
         """
         since, until = _range(visit, start, end)
-        params = visit.request.query_params
-        if key is None and params.get("key"):
-            key = await self.require_key(visit, params["key"])
+        named = visit.ask(KEY) if key is None else None
+        if named:
+            key = await self.require_key(visit, named)
         return UsageQuery(
             organization_id=visit.organization_id,
             start=since,
             end=until,
             namespaces=await self._namespaces(visit, key),
             key_id=None if key is None else key.key_id,
-            provider=params.get("provider") or None,
-            model=params.get("model") or None,
-            operation=_one_of(visit, "operation", [str(each) for each in Operation]),
-            status=_one_of(visit, "status", get_args(RecordStatus)),
+            provider=visit.ask(_PROVIDER) or None,
+            model=visit.ask(_MODEL) or None,
+            operation=visit.ask(_OPERATION),
+            status=visit.ask(_STATUS),
         )
 
     async def seen_namespaces(self, visit: Visit) -> tuple[str, ...] | None:
@@ -86,7 +105,7 @@ class Questions:
 
     async def _namespaces(self, visit: Visit, key: ApiKey | None) -> tuple[str, ...] | None:
         """Those that are asked for, else all that the key may see; None for all there ever were."""
-        wanted = listed(visit, "namespace")
+        wanted = visit.ask(_NAMESPACE)
         if wanted:
             known = await self._directory.list_namespaces(visit.organization_id)
             return tuple(dict.fromkeys(_namespace_id(visit, known, each) for each in wanted))
@@ -98,24 +117,12 @@ class Questions:
 
 
 def dimensions(visit: Visit, query: UsageQuery) -> tuple[Dimension, ...]:
-    """What `group_by` names; `InvalidShape` for what it may not. Hours are told of 92 days at most."""
-    wanted = list(dict.fromkeys(listed(visit, "group_by")))
-    if len(wanted) > _MOST_DIMENSIONS or any(each not in DIMENSIONS for each in wanted):
-        message = (
-            f"group_by is {_MOST_DIMENSIONS} at most of {', '.join(DIMENSIONS)}, with commas between them"
-        )
-        raise InvalidShape.at(["query", "group_by"], "value_error", message)
+    """What `group_by` names; `InvalidShape` for hours of more than 92 days."""
+    wanted = tuple(dict.fromkeys(visit.ask(GROUP_BY)))
     if "hour" in wanted and query.end - query.start > timedelta(days=_MOST_HOURLY_DAYS):
         message = f"group_by=hour takes {_MOST_HOURLY_DAYS} days at most"
         raise InvalidShape.at(["query", "group_by"], "value_error", message)
     return tuple(DIMENSIONS[each] for each in wanted)
-
-
-def listed(visit: Visit, name: str) -> list[str]:
-    """The words of a parameter that may be given several times and hold several with commas between them."""
-    return [
-        word for text in visit.request.query_params.getlist(name) for word in text.split(",") if word.strip()
-    ]
 
 
 def _namespace_id(visit: Visit, known: Sequence[Namespace], reference: str) -> str:
@@ -132,18 +139,18 @@ def _namespace_id(visit: Visit, known: Sequence[Namespace], reference: str) -> s
     raise NotFound(message, code="namespace_not_found", details=details)
 
 
-def _range(visit: Visit, start: str, end: str) -> tuple[datetime, datetime]:
+def _range(visit: Visit, start: Moment, end: Moment) -> tuple[datetime, datetime]:
     now = datetime.now(UTC)
-    until = visit.moment(end) or now
-    since = visit.moment(start) or min(until, now) - _SPAN
+    until = visit.ask(end) or now
+    since = visit.ask(start) or _before(min(until, now))
     if not timedelta() <= until - since <= timedelta(days=_MOST_DAYS):
-        message = f"{end} lies behind {start}, by {_MOST_DAYS} days at most"
-        raise InvalidShape.at(["query", end], "value_error", message)
+        message = f"{end.name} lies behind {start.name}, by {_MOST_DAYS} days at most"
+        raise InvalidShape.at(["query", end.name], "value_error", message)
     return since, until
 
 
-def _one_of(visit: Visit, name: str, known: Sequence[str]) -> str | None:
-    given = visit.request.query_params.get(name)
-    if given and given not in known:
-        raise InvalidShape.at(["query", name], "value_error", f"{name} is one of {', '.join(known)}")
-    return given or None
+def _before(moment: datetime) -> datetime:
+    try:
+        return moment - _SPAN
+    except OverflowError:
+        return moment

@@ -8,13 +8,20 @@ from msgspec import UNSET
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.records import Permission, Role, User, UserStatus
-from inferway.errors import InvalidShape, NotFound
+from inferway.errors import NotFound
+from inferway.http.admin.answers import Done, ShownUser, Users
 from inferway.http.admin.bodies import UserBody, UserPatch
 from inferway.http.admin.endpoint import Endpoint, Visit
+from inferway.http.admin.query import Choice, Number
 from inferway.http.admin.shown import shown_user
 
 _USERS = "/v1/organizations/users"
 _USER = _USERS + "/{email}"
+
+_SKIP = Number(name="skip", about="How many to leave out first.", default=0, least=0, most=1_000_000_000)
+_LIMIT = Number(name="limit", about="How many at most.", default=100, least=1, most=1000)
+_ROLE = Choice(name="role", about="Those with this role.", choices=tuple(Role))
+_STATUS = Choice(name="status", about="Those with this status.", choices=tuple(UserStatus))
 
 _body = msgspec.json.Decoder(UserBody)
 _patch = msgspec.json.Decoder(UserPatch)
@@ -30,14 +37,50 @@ class UserRoutes:
         """The routes and what each needs."""
         admin, read = Permission.ADMIN, Permission.READ
         return (
-            Endpoint(method="POST", path=_USERS, permission=admin, scope="user", handler=self.create),
-            Endpoint(method="GET", path=_USERS, permission=read, scope="visible", handler=self.list),
-            Endpoint(method="GET", path=_USER, permission=read, scope="user", handler=self.get),
-            Endpoint(method="PATCH", path=_USER, permission=admin, scope="user", handler=self.change),
-            Endpoint(method="DELETE", path=_USER, permission=admin, scope="user", handler=self.remove),
+            Endpoint(
+                name="create_user",
+                method="POST",
+                path=_USERS,
+                permission=admin,
+                scope="user",
+                handler=self.create,
+                body=_body,
+                refusals=(409,),
+            ),
+            Endpoint(
+                name="list_users",
+                method="GET",
+                path=_USERS,
+                permission=read,
+                scope="visible",
+                handler=self.list,
+                query=(_SKIP, _LIMIT, _ROLE, _STATUS),
+            ),
+            Endpoint(
+                name="get_user", method="GET", path=_USER, permission=read, scope="user", handler=self.get
+            ),
+            Endpoint(
+                name="change_user",
+                method="PATCH",
+                path=_USER,
+                permission=admin,
+                scope="user",
+                handler=self.change,
+                body=_patch,
+                refusals=(409,),
+            ),
+            Endpoint(
+                name="remove_user",
+                method="DELETE",
+                path=_USER,
+                permission=admin,
+                scope="user",
+                handler=self.remove,
+                refusals=(409,),
+            ),
         )
 
-    async def create(self, visit: Visit) -> object:
+    async def create(self, visit: Visit) -> ShownUser:
         """A new user."""
         body = await visit.body(_body)
         user = await self._administration.create_user(
@@ -52,24 +95,24 @@ class UserRoutes:
         )
         return shown_user(user)
 
-    async def list(self, visit: Visit) -> object:
+    async def list(self, visit: Visit) -> Users:
         """The users that the key may see, by page."""
-        skip, limit = visit.number("skip", 0, 0, 1_000_000_000), visit.number("limit", 100, 1, 1000)
-        wanted = _query(visit)
+        skip, limit = visit.ask(_SKIP), visit.ask(_LIMIT)
+        wanted = {"role": visit.ask(_ROLE), "standing": visit.ask(_STATUS)}
         found = [
             user
             for user in await self._directory.list_users(visit.organization_id)
             if visit.may_see("user", user.user_id, user.email)
-            and all(getattr(user, name) == value for name, value in wanted.items())
+            and all(value in (None, getattr(user, name)) for name, value in wanted.items())
         ]
-        page = [shown_user(user) for user in found[skip : skip + limit]]
-        return {"results": page, "total": len(found), "skip": skip, "limit": limit}
+        page = tuple(shown_user(user) for user in found[skip : skip + limit])
+        return Users(results=page, total=len(found), skip=skip, limit=limit)
 
-    async def get(self, visit: Visit) -> object:
+    async def get(self, visit: Visit) -> ShownUser:
         """One user."""
         return shown_user(await self._user(visit))
 
-    async def change(self, visit: Visit) -> object:
+    async def change(self, visit: Visit) -> ShownUser:
         """Changes a user; its keys stop working while it is suspended."""
         body = await visit.body(_patch)
         was = await self._user(visit)
@@ -86,10 +129,10 @@ class UserRoutes:
                 changes[name] = empty if value is None else value
         return shown_user(await self._administration.change_user(was, visit.actor, **changes))
 
-    async def remove(self, visit: Visit) -> object:
+    async def remove(self, visit: Visit) -> Done:
         """Removes a user with all its keys."""
         await self._administration.remove_user(await self._user(visit), visit.actor)
-        return {"message": "The user and all its keys are gone.", "success": True}
+        return Done(message="The user and all its keys are gone.")
 
     async def _user(self, visit: Visit) -> User:
         email = visit.place("email")
@@ -98,17 +141,3 @@ class UserRoutes:
             details = {"resource": "user", "id": email[:254]}
             raise NotFound("There is no such user.", code="user_not_found", details=details)
         return found
-
-
-def _query(visit: Visit) -> dict[str, Role | UserStatus]:
-    """The fields that users are asked for by."""
-    wanted: dict[str, Role | UserStatus] = {}
-    for name, kind in (("role", Role), ("status", UserStatus)):
-        text = visit.request.query_params.get(name)
-        if text is None:
-            continue
-        if text not in list(kind):
-            message = f"{name} is one of {', '.join(kind)}"
-            raise InvalidShape.at(["query", name], "value_error", message)
-        wanted["role" if kind is Role else "standing"] = kind(text)
-    return wanted
