@@ -152,11 +152,12 @@ class Flights:
     async def _wait(self, flight: _Flight, longest_s: float | None, journey: Journey) -> Outcome:
         flight.waiting.append(journey)
         try:
-            await asyncio.wait((flight.task,), timeout=longest_s)
+            ended, _ = await asyncio.wait((flight.task,), timeout=longest_s)
         finally:
             flight.waiting.remove(journey)
             await self._part(flight, journey)
-        if not flight.task.done():
+        # Not whether it has ended by now: the last one to leave has just broken it off.
+        if not ended:
             raise ProviderTimeout("no complete answer came by the deadline")
         if flight.task.cancelled():
             raise Unavailable("the call was broken off", code="stopping")

@@ -83,6 +83,8 @@ async def test_a_reader_that_stands_still_holds_up_nobody() -> None:
     await asyncio.sleep(0.3)
     log.ended(settled(request_id="req_late"), PARAMETERS)
     resumed.set()
+    assert log._flushing is not None
+    await asyncio.wait({log._flushing}, timeout=30)
     await log.aclose()
     last = b"".join(written).decode().splitlines()
     assert any("1000 lines were dropped" in line for line in last)

@@ -195,6 +195,20 @@ async def test_each_keeps_its_own_deadline() -> None:
     assert len(scripted.calls) == 1
 
 
+async def test_the_last_to_wait_is_told_that_its_own_time_is_up() -> None:
+    held = Held()
+    kit = Kit(row("a", Scripted(held, vectors_of, max_batch=8)))
+    leader = embed(kit, parameters={"timeout_s": 60})
+    await held.begun.wait()
+    hasty = embed(kit, parameters={"timeout_s": 0.2})
+    await settled()
+    leader.cancel()
+    with pytest.raises(ProviderTimeout):
+        await hasty
+    assert held.cancelled
+    await asyncio.gather(leader, return_exceptions=True)
+
+
 async def test_a_hasty_leader_does_not_take_the_patient_along() -> None:
     held = Held()
     scripted = Scripted(held, vectors_of, max_batch=8)

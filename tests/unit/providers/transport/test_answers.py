@@ -318,8 +318,8 @@ def test_a_connection_that_nobody_accepts_gives_up_at_the_connect_timeout(run: R
 async def _drip(peer: Peer) -> None:
     await peer.request()
     await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-    asyncio.get_running_loop().create_task(peer.gone())
-    while True:
+    going = asyncio.get_running_loop().create_task(peer.gone())
+    while not going.done():
         await peer.send(b"x")
         await asyncio.sleep(0.02)
 
@@ -333,8 +333,8 @@ def test_the_deadline_ends_a_call_that_is_silent_or_drips(
         error = await fails(transport, url, timeout_s=0.3)
         assert isinstance(error, ProviderTimeout)
         assert not error.retryable
-        assert 0.2 < monotonic() - started < 2
-        await asyncio.wait_for(upstream.hung_up.wait(), 5)
+        assert 0.2 < monotonic() - started < 5
+        await asyncio.wait_for(upstream.hung_up.wait(), 20)
         assert len(upstream.requests) == 1
 
     run(wire.talk(script, work))
