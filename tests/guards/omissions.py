@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.browser.program import find_chromium
+
 STRICT = "INFERWAY_TEST_STRICT"
 RECORDINGS = "INFERWAY_TEST_RECORDINGS"
 LOCAL_MODELS = "INFERWAY_TEST_LOCAL_MODELS"
@@ -37,6 +39,11 @@ SUITES = (
         "local_models",
         lambda: is_strict() or os.environ.get(LOCAL_MODELS) == "1",
         f"runs embedded models, about 200 MB at first: set {LOCAL_MODELS}=1",
+    ),
+    Suite(
+        "chromium",
+        lambda: find_chromium() is not None,
+        "drives a real browser: install the package chromium",
     ),
     Suite(
         "nginx", lambda: shutil.which("nginx") is not None, "needs nginx: install the package of that name"

@@ -1,0 +1,17 @@
+"""Every page of the dashboard, by name: where it is, and how to find one that needs a thing to show."""
+
+from playwright.sync_api import Page
+
+PUBLIC = {"sign-in": "/sign-in"}
+PAGES = {
+    "overview": "/",
+}
+"""Name → path. A test holds that no page is missing."""
+
+
+def open_place(page: Page, path: str) -> None:
+    """Goes to a page and waits until nothing moves any more."""
+    answer = page.goto(path)
+    assert answer is not None
+    assert answer.ok, (path, answer.status)
+    page.wait_for_load_state("networkidle")
