@@ -46,7 +46,10 @@ CALLERS = {
 }
 """A kind of caller, and the status that it always gets (None: it depends on the route)."""
 
-PUBLIC = {"/", "/v1/health", "/v1/health/liveness", "/v1/health/readiness", "/static/{name}", INFERENCE_PATH}
+PUBLIC = {
+    *("/", "/v1/health", "/v1/health/liveness", "/v1/health/readiness", "/openapi.json", "/static/{name}"),
+    INFERENCE_PATH,
+}
 """What needs no key, and the hot path, which has its own declaration below."""
 
 BODIES = {

@@ -25,6 +25,7 @@ from inferway.app.watching import Watching
 from inferway.http.exchange import Exchange
 from inferway.http.front import INFERENCE_PATH, AsgiAnswers, Front, pages_app
 from inferway.http.inference import InferenceEndpoint
+from inferway.http.openapi.description import Description
 from inferway.http.pages import Pages
 from inferway.http.strangers import Doorkeeper
 from inferway.http.wire import Receive, Scope, Send
@@ -181,7 +182,13 @@ class Inferway:
             lambda: left_alone(self.lines),
         )
         inference = self.watching.traced(INFERENCE_PATH, endpoint)
-        routes = [*Pages(self._can_serve).routes(), *self.office.routes(probes.all(), doorkeeper)]
+        open_pages = Pages(self._can_serve)
+        described = Description(self.office.endpoints(probes.all()), open_pages.table())
+        routes = [
+            *open_pages.routes(),
+            *described.routes(),
+            *self.office.routes(probes.all(), doorkeeper),
+        ]
         ways = (pages_app(routes), AsgiAnswers(inference), doorkeeper)
         # First, as the first page answers browsers where a program gets the index.
         shown = dashboard_routes(settings, self.office, self.gate, self.limits, ways)

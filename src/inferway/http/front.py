@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp
 
 from inferway.errors import BadRequest, GatewayError, NotFound, Unavailable
@@ -145,13 +145,23 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     if error.status_code == 405:
         answer = respond_gateway_error(request, MethodNotAllowed(f"{request.method} is not served here"))
-        answer.headers.update(error.headers or {})
+        answer.headers["allow"] = ", ".join(sorted(_methods_at(request)))
         return answer
     if error.status_code == 404:
         return respond_gateway_error(
             request, NotFound("there is nothing at this path", code="path_not_found")
         )
     return respond_gateway_error(request, BadRequest(error.detail))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """What is served at a path, by whichever of its routes."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:

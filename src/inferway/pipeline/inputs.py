@@ -43,25 +43,35 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
 
 class _TextPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="text"):
+    """Text in a message."""
+
     text: str
 
 
 class _ImagePart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="image"):
+    """An image in a message: a URL, or base64."""
+
     image_url: NonEmpty | None = None
     image_base64: NonEmpty | None = None
 
 
 class _AudioPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="audio"):
+    """A sound in a message: a URL, or base64."""
+
     audio_url: NonEmpty | None = None
     audio_base64: NonEmpty | None = None
 
 
 class _VideoPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="video"):
+    """A video in a message: a URL, or base64."""
+
     video_url: NonEmpty | None = None
     video_base64: NonEmpty | None = None
 
 
 class _DocumentPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="document"):
+    """A document in a message: a URL, or base64."""
+
     document_url: NonEmpty | None = None
     document_base64: NonEmpty | None = None
 
@@ -70,12 +80,16 @@ _AnyPart = _TextPart | _ImagePart | _AudioPart | _VideoPart | _DocumentPart
 
 
 class _Call(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tool call, as a completion told it."""
+
     id: NonEmpty
     name: NonEmpty
     arguments: dict[str, Any]
 
 
 class _Reasoning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of reasoning, as a completion told it."""
+
     text: str | None = None
     signature: str | None = None
 
@@ -96,7 +110,7 @@ class _Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alternatives: Any = None
 
 
-_TYPES: dict[str, Any] = {
+INPUT_TYPES: dict[str, Any] = {
     "prompts": NonEmptyList,
     "messages": Annotated[tuple[_Message, ...], Meta(min_length=1)],
     "system": str,
@@ -113,8 +127,10 @@ _TYPES: dict[str, Any] = {
     "video_url": NonEmpty,
     "video_base64": NonEmpty,
 }
+"""The keys of `inputs` and what each may hold; null is a key that was not given."""
+
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(kind) for name, kind in _TYPES.items()
+    name: msgspec.json.Decoder(kind) for name, kind in INPUT_TYPES.items()
 }
 _PLURAL = {"image_urls": "image_url", "images_base64": "image_base64"}
 _MEDIA = {
@@ -129,7 +145,9 @@ _MEDIA = {
     "video_url": MediaKind.VIDEO,
     "video_base64": MediaKind.VIDEO,
 }
-_USABLE = tuple(name for name in _TYPES if name != "system")
+USABLE = tuple(name for name in INPUT_TYPES if name != "system")
+"""The keys of which at least one must be there."""
+
 _MAX_KEYS = 256
 _SUGGESTED = 16
 _MAX_MEDIA = 10_000
@@ -154,7 +172,7 @@ def read_inputs(raw: dict[str, msgspec.Raw], *, plugin: bool) -> Inputs:
             ignored.append(name)
         elif bytes(value) != b"null":
             given[name] = _read(name, value)
-    if not any(name in given for name in _USABLE):
+    if not any(name in given for name in USABLE):
         raise _nothing_usable(ignored)
     return _resolve(given, tuple(name[:64] for name in ignored))
 
@@ -170,11 +188,11 @@ def _read(name: str, value: msgspec.Raw) -> Any:
 
 def _nothing_usable(ignored: list[str]) -> InvalidShape:
     for name in ignored[:_SUGGESTED]:
-        meant = nearest(name, _TYPES)
+        meant = nearest(name, INPUT_TYPES)
         if meant:
             message = f"unknown key {name[:64]!r} in inputs; did you mean {meant!r}?"
             return InvalidShape.at(["body", "inputs", name[:64]], "extra_forbidden", message)
-    message = f"inputs has no usable key; give one of {', '.join(_USABLE)}"
+    message = f"inputs has no usable key; give one of {', '.join(USABLE)}"
     return InvalidShape.at(["body", "inputs"], "missing", message)
 
 

@@ -13,7 +13,7 @@ Positive = Annotated[int, Meta(ge=1)]
 
 _MAX_KEYS = 256
 
-_TYPES: dict[str, Any] = {
+PARAMETER_TYPES: dict[str, Any] = {
     "temperature": Annotated[float, Meta(ge=0)],
     "max_tokens": Positive,
     "top_p": Annotated[float, Meta(ge=0, le=1)],
@@ -35,8 +35,10 @@ _TYPES: dict[str, Any] = {
     "repair": bool,
     "extra": dict[str, Any],
 }
+"""The common parameters and what each may hold."""
+
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(kind) for name, kind in _TYPES.items()
+    name: msgspec.json.Decoder(kind) for name, kind in PARAMETER_TYPES.items()
 }
 
 
