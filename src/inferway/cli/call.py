@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from inferway.access.credentials import FILE_NAME, find_credentials
 from inferway.cli.answers import lines_of, plain, summary_of
-from inferway.cli.running import find_running
+from inferway.cli.server import find_server
 from inferway.cli.spinner import Spinner
 from inferway.cli.verb import Voice, verb
 from inferway.client import APIError, Client, ConnectionFailed
@@ -92,18 +91,8 @@ def make_body(prompts: tuple[str, ...], **given: Any) -> dict[str, Any]:
 
 
 def _client(settings: Settings) -> Client:
-    """The client for the settings' server, else the data folder's; its key is given or in the credentials file."""
-    chosen = settings.client
-    running = find_running(settings.data_dir) if chosen.url is None else None
-    url = chosen.url or (running.url if running else f"http://127.0.0.1:{settings.server.port}")
-    credentials = find_credentials(settings.data_dir / FILE_NAME)
-    key = chosen.api_key.reveal() if chosen.api_key else credentials and credentials.inference_key
-    namespace = chosen.namespace or (credentials.namespace if credentials else "default")
-    if not key:
-        raise OperatorError(
-            f"There is no key in {settings.data_dir}. Start `inferway serve` with the same --data-dir, or set INFERWAY_API_KEY."
-        )
-    return Client(url, key, namespace, retries=0)
+    address = find_server(settings)
+    return Client(address.url, address.api_key, address.namespace, retries=0)
 
 
 def _patiently(client: Client, body: dict[str, Any], voice: Voice, wait_s: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from inferway import __version__
 VERBS = {
     "serve": ("inferway.cli.serve:serve", "Start the server."),
     "call": ("inferway.cli.call:call", "Send one inference to a server and print the answer."),
+    "batch": ("inferway.cli.batch:batch", "Make the calls of a file, and go on where a run was stopped."),
     "dashboard": (
         "inferway.cli.dashboard:dashboard",
         "Print a link that signs in to the dashboard once.",

@@ -39,13 +39,22 @@ class Voice:
         if not self.as_json:
             click.echo(line, err=True)
 
+    def warn(self, line: str) -> None:
+        """What went wrong without ending the verb, on standard error in every case."""
+        click.echo(f"{click.style('Error:', bold=True)} {line}", err=True)
+
     def fail(self, message: str, envelope: object = None) -> NoReturn:
         """Ends with status 1 and says why."""
         if self.as_json:
             found = envelope or {"success": False, "error": {"message": message}}
             click.echo(json.dumps(found, ensure_ascii=False))
-        click.echo(f"{click.style('Error:', bold=True)} {message}", err=True)
+        self.warn(message)
         raise click.exceptions.Exit(1)
+
+
+def examples(*lines: str) -> str:
+    """The end of a verb's help: command lines to copy."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
 def verb(**flags: str) -> Callable[[Verb], Verb]:

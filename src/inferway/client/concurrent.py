@@ -59,6 +59,8 @@ class AsyncClient:
         self._http = httpx2.AsyncClient(
             base_url=self._address.url,
             timeout=timeouts(timeout_s),
+            # How much is called at once is for the program to say.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             transport=transport,
             trust_env=may_use_proxies(self._address.url),
         )

@@ -116,9 +116,13 @@ def _body(inputs: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """How often a failed call is sent again: at most `retries` times, never when the server says that it is of no use."""
+    """How often a failed call is sent again: at most `retries` times, never when the server says that it is of no use.
+
+    A server that asks for more than `longest_hint_s` seconds is not waited for.
+    """
 
     retries: int = 2
+    longest_hint_s: float = _LONGEST_HINT_S
 
     def wait_s(self, error: InferwayError, tried: int, *, may_repeat: bool) -> float | None:
         """Seconds to wait before the next try after `tried` tries; None when there is none.
@@ -133,7 +137,7 @@ class Patience(Struct, frozen=True, kw_only=True):
         if not isinstance(error, APIError) or not error.retryable:
             return None
         hint_s = error.retry_after_s or 0.0
-        return None if hint_s > _LONGEST_HINT_S else max(hint_s, backoff)
+        return None if hint_s > self.longest_hint_s else max(hint_s, backoff)
 
 
 def require_object(status: int, content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
