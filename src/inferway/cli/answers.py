@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from inferway.client.errors import APIError
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SHOWN = 6
 
@@ -48,14 +50,29 @@ def summary_of(answer: dict[str, Any]) -> str:
     return plain("\n".join(lines))
 
 
+def explain(error: APIError) -> str:
+    """The server's message, with where the trouble is and what to do."""
+    findings = error.details.get("validation_errors", ())
+    places = "; ".join(f"{'.'.join(map(str, each['location']))}: {each['message']}" for each in findings)
+    hint = _HINTS.get(error.code or "") or _HINTS.get(str(error.status), "")
+    code = f" [{error.status} {error.code}]" if error.code else f" [{error.status}]"
+    return plain(f"{error}{': ' + places if places else ''}{code}{hint}")
+
+
+_HINTS = {
+    "401": " Use the key of the server's own data folder (--data-dir), or set INFERWAY_API_KEY.",
+    "body_too_large": " Give a smaller file or a URL of it, or raise server.body_max_mb there.",
+}
+
+
 def _completion(item: dict[str, Any]) -> str:
     if error := item.get("error"):
         return f"(failed: {error.get('message')})"
     if "parsed" in item:
         return json.dumps(item["parsed"], ensure_ascii=False, indent=2)
-    if calls := item.get("tool_calls"):
-        return json.dumps(calls, ensure_ascii=False, indent=2)
-    return str(item.get("text", ""))
+    called = item.get("tool_calls")
+    parts = [str(item.get("text") or ""), json.dumps(called, ensure_ascii=False, indent=2) if called else ""]
+    return "\n".join(part for part in parts if part)
 
 
 def _vector(vector: list[float]) -> str:

@@ -20,6 +20,7 @@ from inferway.cli.batching.lines import lines_of, lines_of_file
 from inferway.cli.batching.output import Done, Output, Pipe, check_input
 from inferway.cli.batching.progress import shown
 from inferway.cli.batching.tally import Tally
+from inferway.cli.choices import choose_namespace
 from inferway.cli.server import find_server
 from inferway.cli.verb import Voice, examples, verb
 from inferway.client import AsyncClient
@@ -50,8 +51,8 @@ class _Way(Struct, frozen=True, kw_only=True):
         "jq -c ... | inferway batch - - | jq .body.data",
     ),
 )
-@click.argument("source", metavar="IN")
-@click.argument("target", metavar="OUT")
+@click.argument("source", type=click.Path(), metavar="IN")
+@click.argument("target", type=click.Path(), metavar="OUT")
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=8, show_default=True, help="Calls at once."
 )
@@ -79,7 +80,9 @@ class _Way(Struct, frozen=True, kw_only=True):
     show_default=True,
     help="Seconds to wait for a local model.",
 )
-@click.option("--namespace", metavar="NAME", help="The namespace to call in.")
+@click.option(
+    "--namespace", metavar="NAME", shell_complete=choose_namespace, help="The namespace to call in."
+)
 @verb()
 def batch(
     settings: Settings, voice: Voice, *, source: str, target: str, namespace: str | None, **way: Any

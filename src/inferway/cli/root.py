@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from inferway import __version__
 
@@ -25,6 +26,10 @@ VERBS = {
     "top": ("inferway.cli.top:top", "Watch calls, latencies, errors and spend of a running server."),
     "doctor": ("inferway.cli.doctor:doctor", "Check this installation and say what to do."),
     "settings": ("inferway.cli.table:settings_table", "Print every setting, its default and its meaning."),
+    "completion": (
+        "inferway.cli.completion:completion",
+        "Print the script that completes verbs and options in a shell.",
+    ),
 }
 """Name of a verb → where it is, and what it does in a line."""
 
@@ -46,6 +51,15 @@ class LazyGroup(click.Group):
         found = getattr(import_module(module), name)
         assert isinstance(found, click.Command)  # noqa: S101 - the table names commands
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The verbs that begin so, from the table alone, and the common options."""
+        verbs = [
+            CompletionItem(name, help=about)
+            for name, (_, about) in VERBS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs in the help text, from the table alone."""

@@ -33,8 +33,12 @@ class Spinner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop.set()
-        if self._live:
+        self.stop()
+
+    def stop(self) -> None:
+        """The answer begins: the line is free again. A second time does nothing."""
+        if self._live and not self._stop.is_set():
+            self._stop.set()
             self._thread.join()
             click.echo("\r\033[K", nl=False, err=True)
 

@@ -117,9 +117,14 @@ class Client:
         )
 
     @contextmanager
-    def infer_streamed(self, body: Mapping[str, Any]) -> Iterator["ChatStream"]:
-        """The stream of a whole body of `POST /v1/inference`; leaving the block early ends the call."""
-        response = self._patiently(lambda: self._open({**body, "stream": True}), may_repeat=False)
+    def infer_streamed(
+        self, body: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Iterator["ChatStream"]:
+        """The stream of a whole body of `POST /v1/inference`; leaving the block early ends the call, unless it has a key."""
+        response = self._patiently(
+            lambda: self._open({**body, "stream": True}, idempotency_key),
+            may_repeat=idempotency_key is not None,
+        )
         try:
             yield ChatStream(response)
         finally:
@@ -144,9 +149,11 @@ class Client:
             raise failure_of(error) from None
         return require_object(response.status_code, response.content, response.headers)
 
-    def _open(self, body: Mapping[str, Any]) -> httpx2.Response:
+    def _open(self, body: Mapping[str, Any], idempotency_key: str | None) -> httpx2.Response:
         """A stream's answer whose status is good, to be closed by whoever asked for it."""
-        request = self._http.build_request("POST", PATH, json=body, headers=self._address.headers())
+        request = self._http.build_request(
+            "POST", PATH, json=body, headers=self._address.headers(idempotency_key)
+        )
         try:
             response = self._http.send(request, stream=True)
             if response.status_code == 200:

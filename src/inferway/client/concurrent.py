@@ -121,9 +121,14 @@ class AsyncClient:
         )
 
     @asynccontextmanager
-    async def infer_streamed(self, body: Mapping[str, Any]) -> AsyncIterator["AsyncChatStream"]:
-        """The stream of a whole body of `POST /v1/inference`; leaving the block early ends the call."""
-        response = await self._patiently(lambda: self._open({**body, "stream": True}), may_repeat=False)
+    async def infer_streamed(
+        self, body: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> AsyncIterator["AsyncChatStream"]:
+        """The stream of a whole body of `POST /v1/inference`; leaving the block early ends the call, unless it has a key."""
+        response = await self._patiently(
+            lambda: self._open({**body, "stream": True}, idempotency_key),
+            may_repeat=idempotency_key is not None,
+        )
         try:
             yield AsyncChatStream(response)
         finally:
@@ -148,9 +153,11 @@ class AsyncClient:
             raise failure_of(error) from None
         return require_object(response.status_code, response.content, response.headers)
 
-    async def _open(self, body: Mapping[str, Any]) -> httpx2.Response:
+    async def _open(self, body: Mapping[str, Any], idempotency_key: str | None) -> httpx2.Response:
         """A stream's answer whose status is good, to be closed by whoever asked for it."""
-        request = self._http.build_request("POST", PATH, json=body, headers=self._address.headers())
+        request = self._http.build_request(
+            "POST", PATH, json=body, headers=self._address.headers(idempotency_key)
+        )
         try:
             response = await self._http.send(request, stream=True)
             if response.status_code == 200:

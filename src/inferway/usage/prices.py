@@ -140,6 +140,11 @@ class Prices:
                 *(provider, model) * 2,
             )
 
+    def models(self, provider: str) -> tuple[str, ...]:
+        """The models of a provider that the table or the operator's prices name."""
+        own = (name.partition("/")[2] for name in self._own if name.startswith(f"{provider.lower()}/"))
+        return (*own, *(each.id for each in self._read_table().providers.get(provider, ())))
+
     def _table_rates(self, provider: str, model: str, at: datetime | None) -> Rates | None:
         found = self._find_model(provider, model)
         if found is None:

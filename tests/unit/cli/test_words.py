@@ -5,23 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inferway.cli.answers import lines_of, plain, summary_of
-from inferway.cli.call import make_body
 from inferway.cli.keys import parse_expiry
 from inferway.cli.samples import local_samples, provider_samples
 from inferway.errors import OperatorError
 from inferway.settings import ProviderSettings, Secret
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-NOTHING = {
-    "provider": "local",
-    "model": None,
-    "system": None,
-    "texts": (),
-    "image": None,
-    "audio": None,
-    "parameters": (),
-    "schema": None,
-}
 
 
 @pytest.mark.parametrize(
@@ -44,24 +33,6 @@ def test_an_expiry_is_a_duration_or_a_moment(text: str, moment: datetime) -> Non
 def test_other_expiries_are_refused_with_what_may_be_written(text: str) -> None:
     with pytest.raises(OperatorError, match="write 90m"):
         parse_expiry(text, NOW)
-
-
-def test_prompts_texts_and_parameters_become_a_body() -> None:
-    body = make_body(
-        ("one", "two"), **NOTHING | {"parameters": ("temperature=0.5", 'stop=["a"]', "language=en")}
-    )
-    assert body == {
-        "provider": "local",
-        "model": "default",
-        "inputs": {"prompts": ["one", "two"]},
-        "parameters": {"temperature": 0.5, "stop": ["a"], "language": "en"},
-    }
-    assert make_body((), **NOTHING | {"texts": ("a",)})["inputs"] == {"text": "a"}
-    assert make_body((), **NOTHING | {"texts": ("a", "b")})["inputs"] == {"texts": ["a", "b"]}
-    assert make_body(("p",), **NOTHING | {"image": "https://example.com/a.png"})["inputs"] == {
-        "prompts": ["p"],
-        "image_url": "https://example.com/a.png",
-    }
 
 
 def test_a_model_s_control_characters_are_taken_out_and_its_words_are_not() -> None:
