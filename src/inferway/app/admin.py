@@ -76,6 +76,7 @@ class AdminOffice:
             vault=self.vault,
             recall=self.recall,
             find_host=self._find_host,
+            providers=self._registry,
             probes=probes,
             per_minute=self._per_minute,
         )

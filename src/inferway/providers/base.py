@@ -163,6 +163,11 @@ def no_facts(model: str) -> Facts:
     return {}
 
 
+def no_names() -> tuple[str, ...]:
+    """The models of a provider none of whose are known by name."""
+    return ()
+
+
 class Provider(Struct, frozen=True, kw_only=True):
     """One row of the registry: a name and what it can do. A capability that is None is answered with a 400 naming who can."""
 
@@ -174,6 +179,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     operations: frozenset[Operation] = frozenset()
     facts: Callable[[str], Facts] = no_facts
     """The known facts of a model by name; a `FactTable.facts`."""
+    names: Callable[[], tuple[str, ...]] = no_names
+    """The models that are known by name, for people who choose one; others may be called all the same."""
     credential: Credential | None = None
     """The operator's credential; a caller's own takes its place."""
     address: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from inferway.providers.base import Facts
 
 _CACHED_MODELS = 512
+_WILD = frozenset("*?[")
 
 
 class FactTable:
@@ -17,6 +18,11 @@ class FactTable:
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._rows = [(tuple(row["models"]), {k: v for k, v in row.items() if k != "models"}) for row in rows]
         self._known: dict[str, Facts] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """The models that a row names as they are, in the order of the rows."""
+        patterns = (pattern for names, _ in self._rows for pattern in names)
+        return tuple(dict.fromkeys(name for name in patterns if not _WILD.intersection(name)))
 
     def facts(self, model: str) -> Facts:
         """The facts of one model: all rows with a matching pattern, merged in order."""

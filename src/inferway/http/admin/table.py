@@ -10,6 +10,7 @@ from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import HealthRoutes, Probe
 from inferway.http.admin.keys import KeyRoutes
 from inferway.http.admin.lending import FindHost, Lending
+from inferway.http.admin.models import ModelRoutes, Providers
 from inferway.http.admin.namespaces import NamespaceRoutes
 from inferway.http.admin.organization import OrganizationRoutes
 from inferway.http.admin.secrets import SecretRoutes
@@ -28,6 +29,7 @@ class AdminParts(Struct, frozen=True, kw_only=True):
     vault: Vault
     recall: Recall
     find_host: FindHost
+    providers: Providers
     probes: dict[str, Probe]
     per_minute: int
 
@@ -44,5 +46,6 @@ def endpoints_of(parts: AdminParts) -> tuple[Endpoint, ...]:
         *SecretRoutes(parts.vault).endpoints(),
         *NamespaceRoutes(directory, administration, lending, parts.recall).endpoints(),
         *CallRoutes(directory, parts.ledger, parts.recall).endpoints(),
+        *ModelRoutes(parts.providers).endpoints(),
         *UsageRoutes(directory, parts.ledger).endpoints(),
     )

@@ -65,12 +65,14 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         classify=AnthropicErrors(name),
         transport=transport,
     )
+    table = load_facts(__package__, facts)
     return Provider(
         name=name,
         kind=KIND,
         chat=chat,
         operations=OPERATIONS,
-        facts=load_facts(__package__, facts).facts,
+        facts=table.facts,
+        names=table.names,
         credential=credential,
         address=endpoint.base_url,
         pass_media_urls=pass_media_urls,

@@ -1,6 +1,7 @@
 """The provider row of the fake."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from inferway.providers.base import Provider
@@ -11,6 +12,16 @@ from inferway.types import Operation
 
 KIND = "fake"
 OPERATIONS = frozenset(Operation) - {Operation.PLUGIN}
+_MODELS = MappingProxyType(
+    {
+        "fake-chat": ("chat", "vision"),
+        "fake-chat?chunk_ms=60": ("chat", "vision"),
+        "fake-chat?error=rate_limited": ("chat", "vision"),
+        "fake-embedding": ("text_embedding", "image_embedding", "video_embedding"),
+        "fake-transcription": ("transcription",),
+    }
+)
+"""What people are offered; any name that begins with `fake-` does everything."""
 
 
 def build(*, name: str = KIND, options: Mapping[str, Any] | None = None) -> Provider:
@@ -24,5 +35,7 @@ def build(*, name: str = KIND, options: Mapping[str, Any] | None = None) -> Prov
         embedding=FakeEmbedding(chosen),
         transcription=FakeTranscription(chosen),
         operations=OPERATIONS,
+        facts=lambda model: {"operations": _MODELS[model]} if model in _MODELS else {},
+        names=lambda: tuple(_MODELS),
         options=chosen,
     )

@@ -151,6 +151,7 @@ def build(  # noqa: PLR0913 - one keyword for each setting
         GoogleEmbeddingTranslator(),
         GoogleTranscriptionTranslator(),
     )
+    table = load_facts(__package__, facts)
     return Provider(
         name=name,
         kind=KIND,
@@ -158,7 +159,8 @@ def build(  # noqa: PLR0913 - one keyword for each setting
         embedding=PlacedCapability(gemini.capability(embedding), vertex.capability(embedding)),
         transcription=PlacedCapability(gemini.capability(transcription), vertex.capability(transcription)),
         operations=OPERATIONS,
-        facts=_with_batches(load_facts(__package__, facts).facts, name, chosen),
+        facts=_with_batches(table.facts, name, chosen),
+        names=table.names,
         credential=credential or vertex_credential,
         address=" ".join((base_url or BASE_URL, vertex_base_url or _vertex_url(chosen))),
         pass_media_urls=pass_media_urls,

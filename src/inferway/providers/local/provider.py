@@ -1,5 +1,7 @@
 """The registry row `local`."""
 
+from typing import Any
+
 from inferway.providers.base import Facts, Provider
 from inferway.providers.local.capability import Choice
 from inferway.providers.local.catalogue import Catalogue
@@ -25,13 +27,20 @@ def make_provider(catalogue: Catalogue, shelf: Shelf, pool: EnginePool) -> Provi
         transcription=LocalTranscription(choice, pool),
         operations=frozenset({Operation.CHAT, Operation.TEXT_EMBEDDING, Operation.TRANSCRIPTION}),
         facts=lambda name: _facts(catalogue, name),
+        names=lambda: tuple(catalogue.models),
     )
 
 
 def _facts(catalogue: Catalogue, name: str) -> Facts:
-    """How long an answer may get that nobody bounds."""
+    """What the model does, its sizes, and how long an answer may get that nobody bounds."""
     model = catalogue.find_model(name)
     if model is None and name.lower() == "default":
         model = catalogue.require_model(name, Operation.CHAT)
-    most = None if model is None else model.options.get("max_tokens")
-    return {} if most is None else {"max_tokens_unasked": most}
+    if model is None:
+        return {}
+    facts: dict[str, Any] = {"operations": (model.operation.value,), "context_tokens": model.context_length}
+    if model.dimensions is not None:
+        facts["vector_length"] = model.dimensions
+    if "max_tokens" in model.options:
+        facts["max_tokens_unasked"] = model.options["max_tokens"]
+    return facts

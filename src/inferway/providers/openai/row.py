@@ -63,6 +63,7 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         "classify": partial(classify, name),
         "transport": transport,
     }
+    table = _facts(server, facts, own=own)
     return Provider(
         name=name,
         kind=kind,
@@ -70,7 +71,8 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         embedding=WireCapability(translator=OpenAIEmbeddings(name, quirks), **wire),
         transcription=WireCapability(translator=OpenAITranscription(name, quirks), **wire),
         operations=_operations(chosen, server),
-        facts=_facts(server, facts, own=own).facts,
+        facts=table.facts,
+        names=table.names,
         credential=credential,
         address=address,
         pass_media_urls=pass_media_urls,
