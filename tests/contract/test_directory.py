@@ -9,12 +9,14 @@ import pytest
 from inferway.access.directory import AuditFilter, Directory, Founding
 from inferway.access.founding import new_key
 from inferway.access.records import (
+    ApiKey,
     AuditEvent,
     Borrowed,
     Namespace,
     Organization,
     Permission,
     Role,
+    Session,
     SpendBudget,
     User,
     UserStatus,
@@ -321,3 +323,63 @@ async def test_for_how_many_days_a_namespace_keeps_content_is_stored(directory: 
     assert await directory.find_namespace(was.organization_id, was.namespace_id) == keeps
     await directory.replace_namespace(was, was=keeps)
     assert await directory.find_namespace(was.organization_id, was.namespace_id) == was
+
+
+async def test_a_session_is_one_more_text_of_its_key_until_it_ends(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    (key,) = given.keys
+    session = _session(key, b"s" * 32)
+    at_first = await directory.generation()
+    await directory.add_session(session)
+    assert await directory.generation() > at_first, "a process that lists all texts must read them again"
+
+    found = await directory.find_key(session.digest)
+
+    assert await directory.find_session(session.digest) == session
+    assert found == msgspec.structs.replace(
+        key, previous_digest=session.digest, previous_until=session.expires_at
+    )
+    assert session.digest in await directory.list_digests(10)
+    before = await directory.generation()
+    await directory.remove_session(session)
+    assert await directory.find_key(session.digest) is None
+    assert await directory.generation() > before, "other processes must forget who it was"
+
+
+async def test_a_used_link_is_no_key_and_cannot_be_used_again(directory: Directory) -> None:
+    given = founding()
+    await directory.found(given)
+    used = msgspec.structs.replace(_session(given.keys[0], b"l" * 32), kind="link")
+    await directory.add_session(used)
+    assert await directory.find_key(used.digest) is None
+    answers = await asyncio.gather(*(directory.add_session(used) for _ in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Conflict] * 3
+
+
+async def test_sessions_end_when_their_key_is_rotated_and_old_ones_are_forgotten(
+    directory: Directory,
+) -> None:
+    given = founding()
+    await directory.found(given)
+    (key,) = given.keys
+    old, live = _session(key, b"o" * 32), _session(key, b"n" * 32, NOW + timedelta(days=2))
+    await directory.add_session(old)
+    await directory.add_session(live)
+    assert await directory.find_session(old.digest) is None, "it had ended when the next one began"
+    await directory.replace_key(msgspec.structs.replace(key, name="renamed"), was=key)
+    assert await directory.find_session(live.digest) == live
+    renamed = msgspec.structs.replace(key, name="renamed")
+    await directory.replace_key(msgspec.structs.replace(renamed, digest=b"r" * 32), was=renamed)
+    assert await directory.find_session(live.digest) is None
+
+
+def _session(key: ApiKey, digest: bytes, now: datetime = NOW) -> Session:
+    return Session(
+        digest=digest,
+        kind="session",
+        organization_id=key.organization_id,
+        key_id=key.key_id,
+        created_at=now,
+        expires_at=now + timedelta(hours=1),
+    )

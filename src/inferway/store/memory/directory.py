@@ -234,6 +234,7 @@ class MemoryDirectory:
         if session.digest in live:
             raise Conflict("That was used already.", code="session_taken")
         self._sessions = live | {session.digest: session}
+        self._changed(None)
 
     async def find_session(self, digest: bytes) -> Session | None:
         """See `Directory`."""
