@@ -46,8 +46,11 @@ bench: .venv-test/linked ## measure the gateway against its floor on this machin
 faults: .venv-test/linked ## break things on purpose and write the scorecard of docs/faults.md (ARGS=--short, --long, "--only NAME")
 	@$(TOOLS)/python -m tests.faults $(ARGS)
 
-docs: .venv-test/linked ## write the generated tables of docs/ anew from the code
+docs: .venv-test/linked .venv-docs/packages ## write the generated tables of docs/ anew and build the site into build/docs
 	@$(TOOLS)/python -m docs.generator
+	@.venv-docs/bin/python -m docs.generator.site build/docs-sources
+	@.venv-docs/bin/python -m sphinx -q -W --keep-going -b html -c docs/site build/docs-sources build/docs
+	@echo "The site: build/docs/index.html"
 
 recordings: .venv-test/linked ## replay recorded provider exchanges (INFERWAY_TEST_RECORDINGS=folder)
 	@: "$${INFERWAY_TEST_RECORDINGS:?set it to the folder that holds the recorded exchanges}"

@@ -1,14 +1,18 @@
 """What is known of model families and of compatible servers, from the tables that ship with the providers."""
 
+import ast
+import inspect
 import re
 import tomllib
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from docs.generator.markdown import table
-from inferway.providers.openai.quirks import load_servers
+from inferway.providers.openai import quirks
+from inferway.providers.openai.quirks import Quirks, load_servers
 
 _LEGEND = re.compile(r"# [a-z_]+(?:, [a-z_]+)*  +\S")
 PROVIDERS = ("openai", "anthropic", "google")
@@ -48,6 +52,19 @@ def _models(row: dict[str, Any]) -> str:
 
 def _without_models(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "models"}
+
+
+def quirks_table() -> str:
+    """What a server can do otherwise than OpenAI: each quirk, what holds for OpenAI, and what it says, from the text below its field."""
+    module = ast.parse(inspect.getsource(quirks))
+    (body,) = (node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Quirks")
+    openai = msgspec.structs.asdict(Quirks())
+    rows = []
+    for field, about in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(about, ast.Expr):
+            name, text = ast.unparse(field.target), ast.literal_eval(about.value)
+            rows.append((f"`{name}`", _value(openai[name]), " ".join(text.split())))
+    return table(("Quirk", "OpenAI", ""), rows)
 
 
 def known_servers() -> str:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import facts, failures, features, observed
+from docs.generator import facts, failures, features, observed, verbs
+from inferway.cli.table import markdown_tables
+from inferway.settings import describe
 
 FOLDER = Path(__file__).parents[1]
-PAGES = ("providers.md", "errors.md", "operations.md")
+PAGES = ("providers.md", "errors.md", "operations.md", "configuration.md", "command-line.md", "extending.md")
 TABLES: Mapping[str, Callable[[], str]] = {
     "operations": features.operations_table,
     "parameters": features.parameter_tables,
@@ -16,6 +18,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics": observed.metrics_table,
     "codes": failures.codes_table,
     "provider errors": failures.provider_errors,
+    "settings": lambda: markdown_tables(tuple(describe())),
+    "quirks": facts.quirks_table,
+    "verbs": verbs.verbs_list,
 }
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

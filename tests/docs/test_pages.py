@@ -17,8 +17,8 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 def test_every_setting_is_in_the_table() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    written = page.partition("--markdown` -->\n")[2].partition("<!-- end -->")[0]
-    assert written.strip() == markdown_tables(tuple(describe())).strip(), "run: inferway settings --markdown"
+    written = page.partition("<!-- generated: settings -->\n")[2].partition("<!-- end -->")[0]
+    assert written.strip() == markdown_tables(tuple(describe())).strip(), "run: make docs"
 
 
 def test_every_local_model_is_in_the_table_as_the_catalogue_has_it() -> None:

@@ -14,6 +14,7 @@ from tests.browser.program import find_chromium
 STRICT = "INFERWAY_TEST_STRICT"
 RECORDINGS = "INFERWAY_TEST_RECORDINGS"
 LOCAL_MODELS = "INFERWAY_TEST_LOCAL_MODELS"
+DOCS_ENVIRONMENT = "INFERWAY_TEST_DOCS_ENVIRONMENT"
 
 
 class Suite(NamedTuple):
@@ -27,6 +28,11 @@ class Suite(NamedTuple):
 def is_strict() -> bool:
     """Tell whether nothing may be left out."""
     return os.environ.get(STRICT) == "1"
+
+
+def docs_environment() -> Path:
+    """Where Sphinx is installed, unless a variable says so: beside the checkout's other environments."""
+    return Path(os.environ.get(DOCS_ENVIRONMENT) or Path(__file__).parents[2] / ".venv-docs")
 
 
 SUITES = (
@@ -44,6 +50,11 @@ SUITES = (
         "chromium",
         lambda: find_chromium() is not None,
         "drives a real browser: install the package chromium",
+    ),
+    Suite(
+        "site",
+        (docs_environment() / "bin" / "python").exists,
+        "needs the environment of the documentation: make .venv-docs/packages",
     ),
     Suite(
         "nginx", lambda: shutil.which("nginx") is not None, "needs nginx: install the package of that name"
