@@ -22,6 +22,9 @@ from tests.docs.providers import answer, environment, provider_of
 from tests.e2e.process import Served, run, serving
 from tests.http.kit import Upstream
 
+# Some snippets start several programs, one after the other.
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SPEECH = Path("/usr/share/pocketsphinx/test/data/librivox/sense_and_sensibility_01_austen_64kb-0880.wav")
@@ -75,7 +78,7 @@ def cases(*languages: str) -> list[object]:
         pytest.param(
             each,
             id=f"{each.page}:{each.line}",
-            marks=[pytest.mark.local_models, pytest.mark.timeout(300)] if each.needs_models else [],
+            marks=[pytest.mark.local_models] if each.needs_models else [],
         )
         for each in snippets(*languages)
     ]
