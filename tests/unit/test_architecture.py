@@ -18,6 +18,7 @@ def _violations(root: Path, path: str, source: str) -> list[str]:
     return find_violations(read_tree(root))
 
 
+@pytest.mark.timeout(300)
 def test_the_product_follows_the_architecture() -> None:
     modules = read_tree(PRODUCT)
     assert {"errors", "types", "providers.base"} <= {module.name for module in modules}
