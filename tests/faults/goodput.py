@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from msgspec import Struct
 
 from tests.e2e.process import Served, serving
 from tests.faults.client import request_bytes
@@ -18,50 +22,144 @@ from tests.faults.programs import counting_upstream, pinned
 _TIMES = 3.0
 _CORE_LEAST = 0.8
 """The share of time with a core to run on, from which on the short form is judged."""
+_LOAD_MOST = 0.8
+"""The share of its own core that the load may use: beyond it, it would be the load that is measured."""
 _SKIP_S = 1.0
 """What happens while the load sets in does not count; it takes about half a second until overload is known for what it is."""
+_ASKED_EVERY_S = 0.2
+_SLOWEST_S = 1.0
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """Answers in time for each second with a core to run on: as many as go, and then of three times as many.
+
+    `core` is the share of the time with a core, `told` what the overload said of itself.
+    """
+
+    peak: float
+    good: float
+    core: float
+    told: dict[str, Any]
 
 
 async def measure(asked: Asked) -> None:
     """Peak and overload in turns, so that a busy moment of the machine meets both; the medians are compared."""
-    # Other work on the machine shows as spread: the short form can only tell whether goodput falls apart.
-    rounds, seconds, least = (2, 4.0, 0.6) if asked.short else (5, 8.0, 0.9)
+    rounds, seconds = (2, 4.0) if asked.short else (7, 6.0)
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        _go_first(asked)
         with pinned(1):
             upstream = stack.enter_context(counting_upstream(folder))
         with pinned(0):
             served = stack.enter_context(_gateway(folder, upstream.url))
-        body = {"provider": "openai", "model": "m", "inputs": {"prompts": ["hello " * 20]}, "stream": True}
-        file = folder / "request"
-        file.write_bytes(request_bytes("/v1/inference", served.headers(), json.dumps(body).encode()))
-        await _load(served, file, 0, 2.0)
-        found = [await _round(served, file, seconds) for _ in range(rounds)]
-        health = await asyncio.to_thread(served.get, "/v1/health/readiness")
-    shares = [good / peak for peak, good, *_ in found]
-    core = min(each[3] for each in found)
-    peak, tail_ms = statistics.median(each[0] for each in found), statistics.median(each[2] for each in found)
+        watch = Watch(served)
+        watching = asyncio.create_task(watch.run())
+        chats: list[Round] = []
+        for kind, more in (("streamed", {"stream": True}), ("plain", {})):
+            file = folder / kind
+            file.write_bytes(_call(served, more))
+            await _load(served, file, 0, 2.0)
+            found = [await _round(served, file, seconds) for _ in range(rounds)]
+            _judge(asked, kind, found)
+            chats += found
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    _judge_manners(asked, [each.told for each in chats], watch)
+
+
+def _call(served: Served, more: dict[str, Any]) -> bytes:
+    body = {"provider": "openai", "model": "m", "inputs": {"prompts": ["hello " * 20]}, **more}
+    return request_bytes("/v1/inference", served.headers(), json.dumps(body).encode())
+
+
+def _go_first(asked: Asked) -> None:
+    """Has the kernel run this, and what it starts, before all else, where that is allowed: other work on the machine is no overload."""
+    if not asked.short and hasattr(os, "sched_setscheduler"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
+def _judge(asked: Asked, kind: str, found: list[Round]) -> None:
+    # Other work on the machine shows as spread: the short form can only tell whether goodput falls apart.
+    least = 0.6 if asked.short else 0.9
+    shares = [each.good / each.peak for each in found]
+    core, used = min(each.core for each in found), max(each.told["used"] for each in found)
+    peak = statistics.median(each.peak for each in found)
+    tail_ms = statistics.median(each.told["p99_ms"] for each in found)
+    refused_ms = statistics.median(each.told["refused_p99_ms"] for each in found)
     # The short form runs on machines that are busy with other things; there calls are late for want of a core.
     is_measured = core >= _CORE_LEAST or not asked.short
     told = "" if is_measured else f"; not judged: the gateway had a core {core:.0%} of the time"
     tell(
         asked,
-        "goodput at 3 times saturation, of the peak (streamed chat)",
+        f"goodput at 3 times saturation, of the peak ({kind} chat)",
         f"{statistics.median(shares):.0%} (rounds {min(shares):.0%} to {max(shares):.0%}; peak {peak:,.0f}/s, "
-        f"both for each second with a core to run on; p99 of what was answered {tail_ms:.0f} ms{told})",
+        f"both for each second with a core to run on; p99 of what was answered {tail_ms:.0f} ms, of refusals {refused_ms:.0f} ms; "
+        f"the load used {used:.0%} of another core{told})",
         f"{least:.0%} or more",
-        passed=(statistics.median(shares) >= least or not is_measured) and health == 200,
+        passed=(statistics.median(shares) >= least and used <= _LOAD_MOST) or not is_measured,
     )
 
 
-async def _round(served: Served, file: Path, seconds: float) -> tuple[float, float, float, float]:
-    """Calls a second that were answered in time: as many as go, and then of three times as many; the p99 in ms; the core it had."""
+def _judge_manners(asked: Asked, told: list[dict[str, Any]], watch: "Watch") -> None:
+    unanswered, broken, unhinted = (
+        sum(each[name] for each in told) for name in ("unanswered", "broken", "without a hint")
+    )
+    tell(
+        asked,
+        "overload: calls without an answer, connections that broke, refusals without Retry-After",
+        f"{unanswered}, {broken}, {unhinted} (of {sum(each.get('503', 0) for each in told):,} refusals)",
+        "0, 0, 0",
+        passed=not (unanswered or broken or unhinted),
+    )
+    tell(
+        asked,
+        "overload: readiness and administration answered meanwhile",
+        f"{watch.answered} of {watch.asked}, the slowest after {1000 * watch.slowest_s:.0f} ms",
+        f"all, within {_SLOWEST_S:g} s",
+        passed=watch.answered == watch.asked > 0 and (watch.slowest_s <= _SLOWEST_S or asked.short),
+    )
+
+
+class Watch:
+    """Asks for readiness and for the namespaces again and again, each time on a new connection."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self.asked = self.answered = 0
+        self.slowest_s = 0.0
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            for path in ("/v1/health/readiness", "/v1/namespaces"):
+                self.asked += 1
+                began = time.monotonic()
+                self.answered += await asyncio.to_thread(self._ask, path) == 200
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            await asyncio.sleep(_ASKED_EVERY_S)
+
+    def _ask(self, path: str) -> int:
+        connection = HTTPConnection("127.0.0.1", self._served.port, timeout=30)
+        try:
+            connection.request("GET", path, headers=self._served.headers())
+            response = connection.getresponse()
+            response.read()
+        except OSError:
+            return 0
+        else:
+            return response.status
+        finally:
+            connection.close()
+
+
+async def _round(served: Served, file: Path, seconds: float) -> Round:
     _, peak, own = await _answered(served, file, 0, seconds)
-    over, good, own_over = await _answered(served, file, _TIMES * peak * own, seconds)
+    told, good, own_over = await _answered(served, file, _TIMES * peak * own, seconds)
     note(
-        f"peak {peak:.0f}/s, at {_TIMES:g} times {good:.0f}/s; had a core {own:.0%} and {own_over:.0%} of the time; {over}"
+        f"{file.name}: peak {peak:.0f}/s, at {_TIMES:g} times {good:.0f}/s; had a core {own:.0%} and {own_over:.0%} of the time; {told}"
     )
-    return peak, good, over["p99_ms"], min(own, own_over)
+    return Round(peak=peak, good=good, core=min(own, own_over), told=told)
 
 
 async def _answered(
@@ -101,7 +199,7 @@ async def _load(served: Served, file: Path, rate: float, seconds: float) -> dict
             sys.executable, "-m", "tests.faults.openloop", *arguments, stdout=asyncio.subprocess.PIPE
         )
     out, _ = await process.communicate()
-    told: dict[str, Any] = {"in time": 0, "p99_ms": 0.0} | json.loads(out)
+    told: dict[str, Any] = json.loads(out)
     return told
 
 

@@ -24,6 +24,8 @@ from inferway.resilience.adaptive import Valve
 from inferway.settings import ServerSettings
 
 _LOOK_EVERY_S = 0.5
+_LOOKED_AT_ONCE = 500
+_LOOK_SPREAD_MAX = 4
 _BACKLOG = 2048
 _LAST_WORDS_S = 3.0
 _GC_THRESHOLDS = (20_000, 20, 50)
@@ -226,12 +228,15 @@ class _Stop:
 
 
 async def _look(server: uvicorn.Server) -> None:
-    """Has every connection look at its deadlines."""
+    """Has every connection look at its deadlines: twice a second; with thousands of them, each two seconds."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
+        connections = server.server_state.connections
+        await asyncio.sleep(
+            _LOOK_EVERY_S * min(_LOOK_SPREAD_MAX, max(1, len(connections) // _LOOKED_AT_ONCE))
+        )
         now = loop.time()
-        for connection in tuple(server.server_state.connections):
+        for connection in tuple(connections):
             if isinstance(connection, BoundedProtocol):
                 connection.look(now)
 
@@ -259,8 +264,10 @@ class _Pulse:
     def _beat(self) -> None:
         waiting = self._waiting()
         # The loop's own clock stands still during a step of the loop.
+        now = time.monotonic()
+        self._config.refusal.release(now)
         wait_s = self._config.valve.beat(
-            time.monotonic(), self._server.server_state.total_requests, waiting / self._workers
+            now, self._server.server_state.total_requests, waiting / self._workers
         )
         if waiting > _QUEUED and not self._server.should_exit:
             self._accept(min(waiting // self._workers, _ACCEPT_AT_ONCE))

@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import re
+from collections import deque
 from typing import Any
 
 import uvicorn
@@ -17,6 +18,7 @@ from inferway.errors import Overloaded
 from inferway.http.protocol import BoundedProtocol, ServingConfig
 from inferway.http.render import encode, envelope, error_headers, json_headers
 from inferway.http.wire import Receive, Scope, Send, request_id_of
+from inferway.outbox import Sender
 from inferway.resilience.adaptive import Valve
 
 _PATH = b"/v1/inference"
@@ -24,7 +26,10 @@ _START = b"POST /v1/inference HTTP/1.1\r\n"
 _LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
 _UNUSUAL = (b"\ntransfer-encoding", b"\nexpect:", b"\nconnection: close", b"\nupgrade:")
 _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH_IS = b"\r\ncontent-length: "
 _TURNED_AWAY_S = 1.0
+HELD_S = 0.02
+"""How long a refusal is held at least. Less than the 40 ms after which kernels acknowledge what is not answered: that would cost, too."""
 _MESSAGE = "the server has more work than it can do now; try again"
 
 
@@ -67,16 +72,41 @@ class SheddingProtocol(BoundedProtocol):
             self.loop.call_later(_TURNED_AWAY_S, self._turn_away)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Bytes came. Most of those that come in overload are calls to refuse: as little as can be is done for them."""
         if self.is_turned_away:
             self._turn_away()
             return
-        if self.valve.is_limiting and self.is_between() and self._is_whole(data):
+        if (
+            self.valve.is_limiting
+            and ((len(data) == self.known_size and data.startswith(self.known_head)) or self._is_whole(data))
+            and self.is_between()
+        ):
             if not self.valve.admit():
-                self._refuse_at_once()
+                self._refuse_soon()
                 return
             self.is_vouched = True
         super().data_received(data)
+
+    def flush(self) -> None:
+        """Sends what is held back straight to the socket, when nothing else is on its way there: the loop's own queue costs more."""
+        data = self.unsent
+        if not data:
+            return
+        self.unsent = b""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        sent = 0
+        if not transport.get_write_buffer_size():
+            try:
+                sent = os.write(self.file, data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                transport.abort()
+                return
+        if sent < len(data):
+            transport.write(data[sent:])
 
     def on_headers_complete(self) -> None:
         """A request that came in pieces, or in an unusual form, is judged when its head is there."""
@@ -94,29 +124,18 @@ class SheddingProtocol(BoundedProtocol):
             super().on_headers_complete()
 
     def _is_whole(self, data: bytes) -> bool:
-        # Most clients send the same head again and again.
-        if len(data) == self.known_size and data.startswith(self.known_head):
-            return True
         if not is_whole_call(data):
             return False
+        # Most clients send the same head again and again.
         self.known_head, self.known_size = data[: data.find(b"\r\n\r\n") + 4], len(data)
         given = _REQUEST_ID.search(self.known_head)
         self.known_name = None if given is None else given[1]
         return True
 
-    def _refuse_at_once(self) -> None:
-        """Straight to the socket, past the loop's queue: nothing else is on its way on this connection, and a refusal is small."""
+    def _refuse_soon(self) -> None:
         self.since = self.valve.looked_at
-        answer = self.refusal.to(self.known_name)
-        try:
-            sent = os.write(self.file, answer)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self.transport.abort()
-            return
-        if sent < len(answer):
-            self.transport.write(answer[sent:])
+        self.unsent = self.refusal.to(self.known_name)
+        self.refusal.held.append(self)
 
     def _is_admitted(self) -> bool:
         vouched, self.is_vouched = self.is_vouched, False
@@ -127,7 +146,7 @@ class SheddingProtocol(BoundedProtocol):
 
     def _turn_away(self) -> None:
         if not self.transport.is_closing():
-            self.transport.write(self.refusal.to(None, b"connection: close\r\n"))
+            self.transport.write(self.refusal.to(None, is_last=True))
             self.transport.close()
 
 
@@ -146,37 +165,48 @@ def is_whole_call(data: bytes) -> bool:
 
 
 class Refusal:
-    """The whole answer to a call that is refused, laid out once: it is sent many times when there is no time."""
+    """The answer to calls that are refused, laid out once: it is sent many times when there is no time.
+
+    What is refused at once while there is more to do is held for a moment and sent together with others: a client then reads many answers
+    each time it wakes, and one that keeps few connections cannot ask again so soon. `release` is called on and on by the server.
+    """
 
     def __init__(self) -> None:
-        mark = "0" * 8
-        error = overloaded()
-        body = encode(envelope(error, mark))
-        before, _, after = body.partition(mark.encode())
-        headers = [*json_headers(b"", mark), *error_headers(error)]
-        self._lines = b"".join(
-            b"%b: %b\r\n" % header
-            for header in headers
-            if header[0] not in (b"content-length", b"x-request-id")
-        )
-        self._before = before
-        self._after = after
-        self._size = len(body) - len(mark)
+        self.held: list[Sender] = []
+        """Connections whose refusal was written down since the last `release`."""
+        self._waiting: deque[tuple[float, list[Sender]]] = deque()
+        self._plain = _laid_out(b"")
+        self._last = _laid_out(b"connection: close\r\n")
 
-    def to(self, request_id: bytes | None, more: bytes = b"") -> bytes:
-        """The answer to a call with this request id, or a new one; `more` is further header lines."""
+    def to(self, request_id: bytes | None, *, is_last: bool = False) -> bytes:
+        """The answer to a call with this request id, or a new one; after the last one the connection is closed."""
         name = request_id or b"req_%024x" % random.getrandbits(96)
-        return b"".join(
-            (
-                b"HTTP/1.1 503 Service Unavailable\r\n",
-                self._lines,
-                more,
-                b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (name, self._size + len(name)),
-                self._before,
-                name,
-                self._after,
-            )
-        )
+        head, middle, end, size = self._last if is_last else self._plain
+        return b"%b%b%b%d\r\n\r\n%b%b%b" % (head, name, _LENGTH_IS, size + len(name), middle, name, end)
+
+    def release(self, now: float) -> None:
+        """Sends what has been held long enough; `now` is a monotonic time."""
+        waiting = self._waiting
+        if self.held:
+            waiting.append((now + HELD_S, self.held))
+            self.held = []
+        while waiting and waiting[0][0] <= now:
+            for connection in waiting.popleft()[1]:
+                connection.flush()
+
+
+def _laid_out(more: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """The parts of the answer around the request id, which is in it twice; the size of the body without it."""
+    mark = "0" * 8
+    error = overloaded()
+    body = encode(envelope(error, mark))
+    before, _, after = body.partition(mark.encode())
+    headers = [*json_headers(b"", mark), *error_headers(error)]
+    lines = b"".join(
+        b"%b: %b\r\n" % header for header in headers if header[0] not in (b"content-length", b"x-request-id")
+    )
+    head = b"HTTP/1.1 503 Service Unavailable\r\n%b%bx-request-id: " % (lines, more)
+    return head, before, after, len(body) - len(mark)
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:

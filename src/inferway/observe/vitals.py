@@ -101,7 +101,10 @@ def _memory_bytes() -> float:
 
 
 def _open_files() -> float:
+    folder = Path("/dev/fd")
     try:
-        return float(sum(1 for _ in Path("/dev/fd").iterdir()))
+        # Linux tells it as the size of the folder since 6.2; to count thousands of names would hold the loop up.
+        size = folder.stat().st_size if sys.platform == "linux" else 0
+        return float(size or sum(1 for _ in folder.iterdir()))
     except OSError:
         return 0.0

@@ -10,12 +10,14 @@ from inferway.resilience.lags import Lags
 CALM_BEAT_S = 0.05
 """Between two looks at the loop while nothing is refused."""
 
-BUSY_BEAT_S = 0.01
+BUSY_BEAT_S = 0.005
 """Between two looks while calls may be refused: what is let in is dealt out in small portions."""
 
 _MEMORY_EVERY_S = 0.5
 _ENOUGH = 20
 _LATE_BEATS = 3
+_CORRECTION = 0.1
+"""The part of what the lag misses its target by that is let in on top at each look."""
 
 
 class Pressure(Struct, frozen=True, kw_only=True):
@@ -24,14 +26,14 @@ class Pressure(Struct, frozen=True, kw_only=True):
     Providers may take as long as they like: a call that waits for one costs this process nothing. Calls wait here only when there is more
     work than one core can do: in the event loop, which is then late, and before it as connections that are not yet accepted. Above
     `enter_s` for `patience_s` without the wait going down it is overloaded (a burst goes down). From then on only so many calls are let in
-    as keep the wait below `target_s`, until none had to be refused for `recover_s`.
+    as keep the lag below `target_s`, until none had to be refused for `recover_s`.
     """
 
     enter_s: float = 0.2
     patience_s: float = 0.3
     target_s: float = 0.05
     recover_s: float = 1.0
-    least: int = 8
+    least: int = 4
     """Calls that are let in at every look, whatever the wait: a queue this short is not worth refusing."""
 
 
@@ -157,9 +159,10 @@ class Valve:
         return True
 
     def _portion(self, lag_s: float) -> int:
-        """Calls to let in until the next look: as many as fill the loop's queue up to the wait that is aimed at.
+        """Calls to let in until the next look: as many as can be done until then, somewhat more while the loop is less late than aimed at.
 
-        Connections before it do not count any more: what comes on most of them is refused, which costs little.
+        A call takes several steps of the loop, each of which is as long as such a portion: small ones keep calls short. Connections
+        before the loop do not count any more: what comes on most of them is refused, which costs little.
         """
-        room_s = self._pressure.target_s - lag_s
+        room_s = BUSY_BEAT_S + _CORRECTION * (self._pressure.target_s - lag_s)
         return max(self._pressure.least, int(room_s / self._cost.seconds))
