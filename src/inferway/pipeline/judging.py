@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from inferway.errors import BadRequest
+from inferway.errors import BadRequest, Overloaded
 from inferway.pipeline.judge import Question, Verdict
 from inferway.pipeline.structured import Checker, Schema, impossible, require_small
 from inferway.pipeline.weight import find_weight
@@ -28,20 +29,25 @@ _NEAR_WORK = 1_000_000
 class Judges:
     """Compiles schemas and checks answers against them, at most two of the costly ones at a time.
 
-    The processes begin with the first schema that is not plain, and end with this object.
+    A new schema is refused while `queue_max` questions wait for a process, or one of them has waited for `patience_s`: hostile schemas of
+    one caller delay those of others by seconds at most. Checks of answers always wait: their calls were let in. The processes begin with the first schema that is not plain, and end with this object.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, queue_max: int = 256, patience_s: float = 2.0) -> None:
+        self._queue_max = queue_max
+        self._patience_s = patience_s
         self._idle: list[subprocess.Popen[bytes]] = []
         self._threads: ThreadPoolExecutor | None = None
+        self._queued: dict[object, float] = {}
         weakref.finalize(self, _end_all, self._idle)
 
     async def take(self, schema: Schema) -> "TakenSchema":
-        """The schema, ready for answers. Raises `BadRequest` when it is none, or when nothing can satisfy it."""
+        """The schema, ready for answers. Raises `BadRequest` when it is none, or when nothing can satisfy it; `Overloaded`."""
         weight = find_weight(schema)
         if weight is not None:
             return TakenSchema(self, schema, weight, Checker(schema))
         require_small(schema)
+        self._require_room()
         verdict = await self._ask(Question(act="take", schema=schema))
         if verdict is None:
             # The search for a contradiction may have been too much. It is a service; compiling is needed.
@@ -61,9 +67,25 @@ class Judges:
         """The verdict; None when the process that had to give it died of the question."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_SEATS, thread_name_prefix="judging")
-        line = msgspec.json.encode(question) + b"\n"
-        answer = await asyncio.get_running_loop().run_in_executor(self._threads, _exchange, self._idle, line)
+        line, place = msgspec.json.encode(question) + b"\n", object()
+        self._queued[place] = time.monotonic()
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._begin, place, line)
+        finally:
+            # A caller that leaves takes its question out of the queue.
+            self._queued.pop(place, None)
         return msgspec.json.decode(answer, type=Verdict) if answer else None
+
+    def _begin(self, place: object, line: bytes) -> bytes:
+        self._queued.pop(place, None)
+        return _exchange(self._idle, line)
+
+    def _require_room(self) -> None:
+        queued = list(self._queued.values())
+        if len(queued) >= self._queue_max or (queued and time.monotonic() - min(queued) > self._patience_s):
+            raise Overloaded(
+                "too many schemas wait to be compiled; try again", retry_after_s=self._patience_s, retryable=True
+            )
 
 
 class TakenSchema:
