@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -87,6 +88,19 @@ def test_refused_calls_do_not_stop_the_administration(full: Served) -> None:
     connection.request("GET", "/v1/namespaces", headers=full.headers())
     assert connection.getresponse().status == 200
     connection.close()
+
+
+def test_refusals_are_counted_and_the_log_has_one_line_for_all_of_them(full: Served) -> None:
+    for _ in range(3):
+        assert full.call(fake_call())[0] == 503
+    keys = tomllib.loads((full.data_dir / "credentials.toml").read_text())
+    connection = HTTPConnection("127.0.0.1", full.port, timeout=30)
+    connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {keys['admin_key']}"})
+    page = connection.getresponse().read().decode()
+    connection.close()
+    [counted] = [line for line in page.splitlines() if line.startswith("inferway_shed_calls_total")]
+    assert float(counted.split()[-1]) >= 3
+    assert full.stderr.count("calls are refused") == 1
 
 
 def test_pipelined_calls_are_each_refused_in_order(full: Served) -> None:

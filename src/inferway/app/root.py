@@ -110,6 +110,7 @@ class Inferway:
                 running=lambda: journal.open_intents,
                 backlog_bytes=lambda: journal.pending_bytes,
                 breakers=lambda: breakers(self.lines),
+                shed=lambda: self.valve.refused,
             )
         )
         keeping = asyncio.create_task(self.limits.keeper.run())

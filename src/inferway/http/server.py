@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import resource
 import signal
 import socket
@@ -22,6 +23,8 @@ from inferway.http.wire import Receive, Scope, Send
 from inferway.pipeline.life import STOPPING
 from inferway.resilience.adaptive import Valve
 from inferway.settings import ServerSettings
+
+_log = logging.getLogger("inferway.http")
 
 _LOOK_EVERY_S = 0.5
 _LOOKED_AT_ONCE = 500
@@ -256,6 +259,7 @@ class _Pulse:
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._state, self._refused = "open", 0
         self._beat()
 
     def stop(self) -> None:
@@ -269,9 +273,22 @@ class _Pulse:
         wait_s = self._config.valve.beat(
             now, self._server.server_state.total_requests, waiting / self._workers
         )
+        if self._config.valve.state != self._state:
+            self._tell()
         if waiting > _QUEUED and not self._server.should_exit:
             self._accept(min(waiting // self._workers, _ACCEPT_AT_ONCE))
         self._next = self._loop.call_later(wait_s, self._beat)
+
+    def _tell(self) -> None:
+        """The log has a line when refusing begins and one when it ends, and none for each call."""
+        valve = self._config.valve
+        self._state = valve.state
+        if self._state == "open":
+            _log.warning("calls are let in again; %d were refused", valve.refused - self._refused)
+            self._refused = valve.refused
+        else:
+            why = "there is more to do than can be done" if self._state == "overloaded" else "memory runs out"
+            _log.warning("%s: calls are refused", why)
 
     def _waiting(self) -> int:
         """Connections that the kernel has made and nobody has accepted yet (Linux says it of a listening socket in TCP_INFO)."""

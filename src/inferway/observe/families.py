@@ -64,6 +64,7 @@ class Families(Struct, frozen=True, kw_only=True):
     running: Family
     backlog: Family
     lag_s: Family
+    shed: Family
     breaker: Family
     memory: Family
     files: Family
@@ -152,6 +153,9 @@ def families() -> Families:
             kind="histogram",
             about="How late a worker's event loop wakes up, sampled four times a second.",
             bounds_s=SHORT_S,
+        ),
+        shed=_counter(
+            "inferway_shed_calls_total", "Calls that were refused because a worker had too much to do."
         ),
         breaker=_gauge(
             "inferway_breaker_state",

@@ -21,13 +21,14 @@ _STATE = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
 class Sources(Struct, frozen=True, kw_only=True):
-    """Where numbers come from that others keep: calls under way, bytes of usage that wait, and breakers
-    (provider, whose credential, state)."""
+    """Where numbers come from that others keep: calls under way, bytes of usage that wait, breakers
+    (provider, whose credential, state), calls that were shed so far."""
 
     running: Callable[[], int] = lambda: 0
     backlog_bytes: Callable[[], int] = lambda: 0
     breakers: Callable[[], Iterable[tuple[str, str, str]]] = tuple
     undelivered: Callable[[], int] = lambda: 0
+    shed: Callable[[], int] = lambda: 0
 
 
 class Vitals:
@@ -37,7 +38,7 @@ class Vitals:
         self._board, self._families, self._sources = board, families, sources
         self._worker = (str(board.seat),)
         self._processor_s = 0.0
-        self._spilled = self._undelivered = 0
+        self._spilled = self._undelivered = self._shed = 0
         self._broken: set[tuple[str, str]] = set()
         self._set(families.started, self._worker, time.time())
         self.look()
@@ -74,6 +75,9 @@ class Vitals:
         undelivered = sources.undelivered()
         self._add(families.undelivered, (), undelivered - self._undelivered)
         self._undelivered = undelivered
+        shed = sources.shed()
+        self._add(families.shed, (), shed - self._shed)
+        self._shed = shed
         self._look_at_breakers()
 
     def _look_at_breakers(self) -> None:
