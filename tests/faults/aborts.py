@@ -15,6 +15,9 @@ from tests.faults.client import Line, request_bytes
 from tests.faults.figures import Asked, run, tell
 
 _AT_ONCE = 25
+_PATIENCE_LEAST_S = 0.3
+_TIMES = 2.0
+_GIVE_UP_S = 30.0
 
 
 class Silent:
@@ -37,7 +40,7 @@ class Silent:
 
 
 async def measure(asked: Asked) -> None:
-    """Half of the calls are streams; each client leaves between 0 and 300 ms after its call."""
+    """Half of the calls are streams; each client leaves at some moment, mostly after its call has reached the upstream."""
     count = 100 if asked.short else 500
     chance = random.Random(asked.seed)
     silent = Silent()
@@ -47,9 +50,12 @@ async def measure(asked: Asked) -> None:
     left: dict[str, float] = {}
     with TemporaryDirectory() as folder, serving(Path(folder), **env) as served:
         gate = asyncio.Semaphore(_AT_ONCE)
+        longest_s = await _patience_s(served, silent)
         async with asyncio.TaskGroup() as clients:
             for number in range(count):
-                clients.create_task(_abort(served, f"call-{number}", chance.uniform(0, 0.3), gate, left))
+                clients.create_task(
+                    _abort(served, f"call-{number}", chance.uniform(0, longest_s), gate, left)
+                )
         await asyncio.sleep(2.0)
         after = await Line(served.port).call(request_bytes("/v1/health", {}, method="GET"))
         records = await asyncio.to_thread(_records, Path(folder), len(silent.asked))
@@ -74,23 +80,40 @@ async def measure(asked: Asked) -> None:
     )
 
 
+async def _patience_s(served: Served, silent: Silent) -> float:
+    """How long the most patient client waits: longer than calls need to reach the upstream on this machine now, as many at once."""
+    began = time.monotonic()
+    writers = [await _call(served, f"first-{number}") for number in range(_AT_ONCE)]
+    while len(silent.asked) < _AT_ONCE and time.monotonic() - began < _GIVE_UP_S:
+        await asyncio.sleep(0.005)
+    took_s = time.monotonic() - began
+    for writer in writers:
+        writer.transport.abort()
+    silent.asked.clear()
+    return max(_PATIENCE_LEAST_S, _TIMES * took_s)
+
+
 async def _abort(
     served: Served, name: str, after_s: float, gate: asyncio.Semaphore, left: dict[str, float]
 ) -> None:
+    async with gate:
+        writer = await _call(served, name)
+        await asyncio.sleep(after_s)
+        left[name] = time.monotonic()
+        writer.transport.abort()
+
+
+async def _call(served: Served, name: str) -> asyncio.StreamWriter:
     body = {
         "provider": "openai",
         "model": "m",
         "inputs": {"prompts": [name]},
         "stream": int(name[-1]) % 2 == 0,
     }
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
     headers = served.headers() | {"X-Request-Id": name}
-    async with gate:
-        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        del reader
-        writer.write(request_bytes("/v1/inference", headers, json.dumps(body).encode()))
-        await asyncio.sleep(after_s)
-        left[name] = time.monotonic()
-        writer.transport.abort()
+    writer.write(request_bytes("/v1/inference", headers, json.dumps(body).encode()))
+    return writer
 
 
 def _records(folder: Path, count: int) -> dict[str, str]:

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import os
 import statistics
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from msgspec import Struct
 from tests.e2e.process import Served, serving
 from tests.faults.client import request_bytes
 from tests.faults.figures import Asked, note, run, tell
-from tests.faults.programs import counting_upstream, pinned
+from tests.faults.programs import counting_upstream, go_first, pinned
 
 _TIMES = 3.0
 _CORE_LEAST = 0.8
@@ -47,7 +46,8 @@ async def measure(asked: Asked) -> None:
     rounds, seconds = (2, 4.0) if asked.short else (7, 6.0)
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        _go_first(asked)
+        if not asked.short:
+            go_first()
         with pinned(1):
             upstream = stack.enter_context(counting_upstream(folder))
         with pinned(0):
@@ -70,13 +70,6 @@ async def measure(asked: Asked) -> None:
 def _call(served: Served, more: dict[str, Any]) -> bytes:
     body = {"provider": "openai", "model": "m", "inputs": {"prompts": ["hello " * 20]}, **more}
     return request_bytes("/v1/inference", served.headers(), json.dumps(body).encode())
-
-
-def _go_first(asked: Asked) -> None:
-    """Has the kernel run this, and what it starts, before all else, where that is allowed: other work on the machine is no overload."""
-    if not asked.short and hasattr(os, "sched_setscheduler"):
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def _judge(asked: Asked, kind: str, found: list[Round]) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from tests.e2e.process import Served, fake_call, serving
 from tests.faults.client import Line, request_bytes
 from tests.faults.figures import Asked, run, tell
+from tests.faults.programs import go_first
 
 _LINES = 16
 _MOST_MS = 50.0
@@ -21,6 +22,8 @@ _BUCKET = re.compile(r'^inferway_loop_lag_seconds_bucket\{.*?le="([^"]+)".*?\} (
 async def measure(asked: Asked) -> None:
     """The server's own histogram, of the time under load alone."""
     seconds, most_ms = (5.0, _MOST_SHORT_MS) if asked.short else (20.0, _MOST_MS)
+    if not asked.short:
+        go_first()
     limits = {f"INFERWAY_LIMITS__{each}": "0" for each in ("PER_MINUTE", "PER_SECOND", "CONCURRENT")}
     with TemporaryDirectory() as folder, serving(Path(folder), **limits) as served:
         request = request_bytes("/v1/inference", served.headers(), json.dumps(fake_call()).encode())

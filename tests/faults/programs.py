@@ -45,6 +45,16 @@ def pinned(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def go_first() -> None:
+    """Has the kernel run this process, and what it starts, before all others, where that is allowed.
+
+    For figures of time: when other work on the machine takes the core, calls are late for no fault of the gateway's.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.socket() as probe:

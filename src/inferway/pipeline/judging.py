@@ -30,7 +30,8 @@ class Judges:
     """Compiles schemas and checks answers against them, at most two of the costly ones at a time.
 
     A new schema is refused while `queue_max` questions wait for a process, or one of them has waited for `patience_s`: hostile schemas of
-    one caller delay those of others by seconds at most. Checks of answers always wait: their calls were let in. The processes begin with the first schema that is not plain, and end with this object.
+    one caller delay those of others by seconds at most. Checks of answers always wait: their calls were let in. The processes begin with
+    the first schema that is not plain, and end with this object.
     """
 
     def __init__(self, *, queue_max: int = 256, patience_s: float = 2.0) -> None:
@@ -84,7 +85,9 @@ class Judges:
         queued = list(self._queued.values())
         if len(queued) >= self._queue_max or (queued and time.monotonic() - min(queued) > self._patience_s):
             raise Overloaded(
-                "too many schemas wait to be compiled; try again", retry_after_s=self._patience_s, retryable=True
+                "too many schemas wait to be compiled; try again",
+                retry_after_s=self._patience_s,
+                retryable=True,
             )
 
 
