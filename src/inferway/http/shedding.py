@@ -8,7 +8,9 @@ import asyncio
 import os
 import random
 import re
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -28,8 +30,13 @@ _UNUSUAL = (b"\ntransfer-encoding", b"\nexpect:", b"\nconnection: close", b"\nup
 _REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _LENGTH_IS = b"\r\ncontent-length: "
 _TURNED_AWAY_S = 1.0
-HELD_S = 0.02
+_HELD_S = 0.02
 """How long a refusal is held at least. Less than the 40 ms after which kernels acknowledge what is not answered: that would cost, too."""
+_HELD_MAX_S = 2.0
+_SHARE = 0.03
+"""The part of a worker's time that goes into sending refusals, as long as none has been held for `_HELD_MAX_S`."""
+_TOGETHER = 8
+"""Refusals that are sent between two looks at the clock."""
 _MESSAGE = "the server has more work than it can do now; try again"
 
 
@@ -133,9 +140,9 @@ class SheddingProtocol(BoundedProtocol):
         return True
 
     def _refuse_soon(self) -> None:
-        self.since = self.valve.looked_at
+        self.since = now = self.valve.looked_at
         self.unsent = self.refusal.to(self.known_name)
-        self.refusal.held.append(self)
+        self.refusal.hold(self, now)
 
     def _is_admitted(self) -> bool:
         vouched, self.is_vouched = self.is_vouched, False
@@ -167,16 +174,22 @@ def is_whole_call(data: bytes) -> bool:
 class Refusal:
     """The answer to calls that are refused, laid out once: it is sent many times when there is no time.
 
-    What is refused at once while there is more to do is held for a moment and sent together with others: a client then reads many answers
-    each time it wakes, and one that keeps few connections cannot ask again so soon. `release` is called on and on by the server.
+    If the two calls that are refused for each one that is served were answered at once, a fifth of the time would go into it. So only
+    a part of the time is given to that, and refusals wait for their turn: some hundredths of a second mostly, and never longer than
+    `_HELD_MAX_S`. A client with a bounded number of connections cannot ask again meanwhile, and answers that leave together cost less.
+    `release` is called on and on by the server.
     """
 
-    def __init__(self) -> None:
-        self.held: list[Sender] = []
-        """Connections whose refusal was written down since the last `release`."""
-        self._waiting: deque[tuple[float, list[Sender]]] = deque()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._held: deque[tuple[float, Sender]] = deque()
+        self._released_at = 0.0
         self._plain = _laid_out(b"")
         self._last = _laid_out(b"connection: close\r\n")
+
+    def hold(self, connection: Sender, now: float) -> None:
+        """Has a connection flushed later: its refusal is written down, but not sent."""
+        self._held.append((now, connection))
 
     def to(self, request_id: bytes | None, *, is_last: bool = False) -> bytes:
         """The answer to a call with this request id, or a new one; after the last one the connection is closed."""
@@ -185,14 +198,15 @@ class Refusal:
         return b"%b%b%b%d\r\n\r\n%b%b%b" % (head, name, _LENGTH_IS, size + len(name), middle, name, end)
 
     def release(self, now: float) -> None:
-        """Sends what has been held long enough; `now` is a monotonic time."""
-        waiting = self._waiting
-        if self.held:
-            waiting.append((now + HELD_S, self.held))
-            self.held = []
-        while waiting and waiting[0][0] <= now:
-            for connection in waiting.popleft()[1]:
-                connection.flush()
+        """Sends what has been held long enough, as far as the time for it reaches; `now` is a monotonic time."""
+        held, due, overdue = self._held, now - _HELD_S, now - _HELD_MAX_S
+        ends = now + _SHARE * (now - self._released_at)
+        self._released_at = now
+        while held and held[0][0] <= due:
+            if held[0][0] > overdue and self._clock() > ends:
+                break
+            for _ in range(min(_TOGETHER, len(held))):
+                held.popleft()[1].flush()
 
 
 def _laid_out(more: bytes) -> tuple[bytes, bytes, bytes, int]:
