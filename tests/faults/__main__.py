@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults import scorecard
@@ -44,7 +45,7 @@ SCENARIOS = (
 
 def main() -> None:
     """Runs the scenarios one after another; exit status 1 when a target is missed or a scenario fails."""
-    asked = _arguments()
+    asked, began = _arguments(), datetime.now(UTC)
     figures: list[Figure] = []
     for scenario in SCENARIOS:
         if asked.only and scenario.name not in asked.only:
@@ -53,7 +54,7 @@ def main() -> None:
             continue
         figures += _run(scenario, asked)
     if not asked.short:
-        scorecard.write(figures)
+        scorecard.write(figures, f"{began:%Y-%m-%d %H:%M}, {'by itself' if asked.only else 'whole'}")
         note(f"written: {scorecard.PAGE.relative_to(_ROOT)}")
     missed = [figure.name for figure in figures if not figure.passed]
     note(

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from tests.e2e.process import Served, fake_call, serving
 from tests.faults.client import Line, request_bytes
 from tests.faults.figures import Asked, note, run, tell
+from tests.faults.programs import go_first
 
 _CLIENTS = 200
 _RATE = 50.0
@@ -24,6 +25,8 @@ _KINDS = ("silent", "half headers", "dripped headers", "half body", "slow read")
 
 async def measure(asked: Asked) -> None:
     """First windows with and without them in turns, then how long each is kept."""
+    if not asked.short:
+        go_first()
     rounds, window_s, header_s, body_s = (4, 3.0, 4.0, 6.0) if asked.short else (10, 5.0, 10.0, 30.0)
     limits = {f"INFERWAY_LIMITS__{each}": "0" for each in ("PER_MINUTE", "PER_SECOND", "CONCURRENT")}
     with (

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from tests.e2e.process import Served, children_of, fake_call, serving
 from tests.faults.client import Line, request_bytes
 from tests.faults.figures import Asked, run, tell
+from tests.faults.programs import go_first
 
 _LINES = 8
 _STEADY_S = 6.0
@@ -78,6 +79,8 @@ _DEATHS: tuple[tuple[str, Callable[[int], None]], ...] = (
 
 async def measure(asked: Asked) -> None:
     """Each kind of death once under load, between two steady workers."""
+    if not asked.short:
+        go_first()
     within_s = 10.0 if asked.short else 2.0
     limits = {f"INFERWAY_LIMITS__{each}": "0" for each in ("PER_MINUTE", "PER_SECOND", "CONCURRENT")}
     with TemporaryDirectory() as folder, serving(Path(folder), "--workers", "2", **limits) as served:

@@ -13,18 +13,20 @@ def _figure(name: str, figure: str = "0 of 10", *, passed: bool = True) -> Figur
 
 
 def test_a_figure_is_a_row_with_its_seed_and_command() -> None:
-    assert row(_figure("lost calls")) == "| lost calls | 0 of 10 | 0 | yes | 7 | `python -m tests.faults.x` |"
+    line = row(_figure("lost calls"), "today, whole")
+    assert line == "| lost calls | 0 of 10 | 0 | yes | 7 | `python -m tests.faults.x` | today, whole |"
 
 
 def test_a_missed_target_is_shown() -> None:
-    assert "| NO |" in row(_figure("lost calls", passed=False))
+    assert "| NO |" in row(_figure("lost calls", passed=False), "")
 
 
 def test_new_figures_take_the_places_of_old_ones_and_others_stay() -> None:
-    old = [row(_figure("one")), row(_figure("two"))]
-    rows = merged(old, [_figure("three"), _figure("one", "1 of 10")])
+    old = [row(_figure("one"), "yesterday"), row(_figure("two"), "yesterday")]
+    rows = merged(old, [_figure("three"), _figure("one", "1 of 10")], "today")
     assert [line.split(" | ")[0] for line in rows] == ["| one", "| two", "| three"]
     assert "1 of 10" in rows[0]
+    assert [line.split(" | ")[-1] for line in rows] == ["today |", "yesterday |", "today |"]
 
 
 def test_only_lines_of_figures_are_read() -> None:
