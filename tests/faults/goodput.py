@@ -106,12 +106,14 @@ def _judge_manners(asked: Asked, told: list[dict[str, Any]], watch: "Watch") -> 
         "0, 0, 0",
         passed=not (unanswered or broken or unhinted),
     )
+    waits_s = sorted(watch.waits_s)
+    most_s = waits_s[99 * (len(waits_s) - 1) // 100]
     tell(
         asked,
-        "overload: readiness and administration answered meanwhile",
-        f"{watch.answered} of {watch.asked}, the slowest after {1000 * watch.slowest_s:.0f} ms",
-        f"all, within {_SLOWEST_S:g} s",
-        passed=watch.answered == watch.asked > 0 and (watch.slowest_s <= _SLOWEST_S or asked.short),
+        "overload: readiness and administration answered meanwhile, each on a new connection",
+        f"{watch.answered} of {len(watch.waits_s)}, 99 of 100 within {1000 * most_s:.0f} ms, the slowest after {1000 * waits_s[-1]:.0f} ms",
+        f"all, 99 of 100 within {_SLOWEST_S:g} s",
+        passed=watch.answered == len(waits_s) and (most_s <= _SLOWEST_S or asked.short),
     )
 
 
@@ -120,17 +122,17 @@ class Watch:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self.asked = self.answered = 0
-        self.slowest_s = 0.0
+        self.answered = 0
+        self.waits_s: list[float] = []
 
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:
             for path in ("/v1/health/readiness", "/v1/namespaces"):
-                self.asked += 1
                 began = time.monotonic()
-                self.answered += await asyncio.to_thread(self._ask, path) == 200
-                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                status = await asyncio.to_thread(self._ask, path)
+                self.waits_s.append(time.monotonic() - began)
+                self.answered += status == 200
             await asyncio.sleep(_ASKED_EVERY_S)
 
     def _ask(self, path: str) -> int:

@@ -29,13 +29,13 @@ _log = logging.getLogger("inferway.http")
 _LOOK_EVERY_S = 0.5
 _LOOKED_AT_ONCE = 500
 _LOOK_SPREAD_MAX = 4
-_BACKLOG = 2048
+_BACKLOG = 4096
 _LAST_WORDS_S = 3.0
 _GC_THRESHOLDS = (20_000, 20, 50)
 _TCP_INFO_BYTES = 32
 _UNACKED_AT = 24
 _QUEUED = 4
-_ACCEPT_AT_ONCE = 100
+_ACCEPT_AT_ONCE = 64
 _FILES_ENOUGH = 65_536
 _FILES_LEFT = 16
 
@@ -247,7 +247,8 @@ async def _look(server: uvicorn.Server) -> None:
 class _Pulse:
     """Has the valve look at the loop again and again, and accepts connections that have queued up.
 
-    The loop accepts one connection in each of its steps: with much to do in a step, new clients would wait for seconds unseen.
+    The loop accepts one connection in each of its steps: with much to do in a step, new clients would wait for seconds unseen, and when the
+    kernel's queue is full it forgets them, the probes of a load balancer among them. So a step accepts many when many wait.
     """
 
     def __init__(
@@ -259,6 +260,7 @@ class _Pulse:
         self._workers = workers
         self._loop = asyncio.get_running_loop()
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._is_accepting = False
         self._state, self._refused = "open", 0
         self._beat()
 
@@ -275,8 +277,8 @@ class _Pulse:
         )
         if self._config.valve.state != self._state:
             self._tell()
-        if waiting > _QUEUED and not self._server.should_exit:
-            self._accept(min(waiting // self._workers, _ACCEPT_AT_ONCE))
+        if waiting > _QUEUED and not self._is_accepting:
+            self._accept_all()
         self._next = self._loop.call_later(wait_s, self._beat)
 
     def _tell(self) -> None:
@@ -297,6 +299,14 @@ class _Pulse:
         except (OSError, AttributeError):
             return 0
         return int.from_bytes(told[_UNACKED_AT : _UNACKED_AT + 4], sys.byteorder)
+
+    def _accept_all(self) -> None:
+        """Some in each step of the loop, until hardly any wait."""
+        waiting = self._waiting()
+        self._is_accepting = waiting > _QUEUED and not self._server.should_exit
+        if self._is_accepting:
+            self._accept(min(-(-waiting // self._workers), _ACCEPT_AT_ONCE))
+            self._loop.call_soon(self._accept_all)
 
     def _accept(self, count: int) -> None:
         for _ in range(count):
