@@ -5,6 +5,7 @@ from playwright.sync_api import Page
 PUBLIC = {"sign-in": "/sign-in"}
 PAGES = {
     "overview": "/",
+    "playground": "/playground",
 }
 """Name → path. A test holds that no page is missing."""
 

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from inferway.http.dashboard.door import Door
 from inferway.http.dashboard.home import Home
+from inferway.http.dashboard.playground import Playground
 from inferway.http.dashboard.view import Desk, View
 
 
@@ -13,6 +14,7 @@ def views_of(door: Door) -> tuple[View, ...]:
     """Every page and form."""
     return (
         *Home().views(),
+        *Playground().views(),
         *door.views(),
     )
 
