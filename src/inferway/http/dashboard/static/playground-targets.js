@@ -6,6 +6,7 @@ const MOST = 3;
 
 export function targetList(root, button, providers, changed) {
   let operations = ["chat"];
+  let made = 0;
 
   function offered(provider) {
     const known = providers.find((each) => each.provider === provider)?.models ?? [];
@@ -34,13 +35,15 @@ export function targetList(root, button, providers, changed) {
 
   function add() {
     const before = rows();
-    const provider = el("select", {}, ...providers.map((each) =>
+    const id = `target-${made += 1}`;
+    const provider = el("select", { id: `${id}-provider` }, ...providers.map((each) =>
       el("option", { value: each.provider }, each.configured ? each.provider : `${each.provider} (no credential)`)));
-    const model = el("select");
-    const typed = el("input", { type: "text", spellcheck: false, placeholder: "as its provider calls it" });
+    const model = el("select", { id: `${id}-model` });
+    const typed = el("input", { id: `${id}-name`, type: "text", spellcheck: false, placeholder: "as its provider calls it" });
+    const labelled = (words, field) => el("div", {}, el("label", { htmlFor: field.id }, words), field);
     const remove = el("button", { type: "button", className: "bare" }, "Remove");
     const box = el("fieldset", {}, el("legend"), el("div", { className: "row" },
-      el("label", {}, "Provider ", provider), el("label", {}, "Model ", model), remove), el("label", {}, "Its name ", typed));
+      labelled("Provider", provider), labelled("Model", model), remove), labelled("Its name", typed));
     const row = { box, provider, model, typed };
     box.row = row;
     provider.value = before.at(-1)?.provider.value ?? first() ?? "";

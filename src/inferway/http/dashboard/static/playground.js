@@ -21,6 +21,7 @@ const NOTES = {
 };
 const running = new Set();
 let timer;
+let isArranged = false;
 
 const texts = Object.fromEntries([...form.querySelectorAll("[data-texts]")].map((root) => [root.dataset.texts, textList(root, changed)]));
 const media = Object.fromEntries([...form.querySelectorAll("[data-media]")].map((root) => [root.dataset.media, mediaBox(root, changed)]));
@@ -141,13 +142,15 @@ function complain(error) {
   error.field?.focus();
 }
 
+// The code follows at once, as somebody may copy it at once; models are asked about when the typing pauses.
 function changed() {
+  if (!isArranged) return;
+  showCode();
   clearTimeout(timer);
   timer = setTimeout(refresh, 250);
 }
 
 async function refresh() {
-  showCode();
   const troubles = await note(targets.list(), chosen().name);
   said.className = troubles.length ? "field-error" : "hint";
   said.textContent = troubles.join(" ");
@@ -243,4 +246,5 @@ stopAll.addEventListener("click", () => { for (const each of running) each.abort
 document.getElementById("code-part").addEventListener("change", showCode);
 targets.add();
 form.elements.operation.value = form.dataset.operation;
+isArranged = true;
 arrange();
