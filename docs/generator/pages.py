@@ -4,12 +4,20 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import facts, failures, features, observed, verbs
+from docs.generator import facts, failures, features, observed, routes, verbs
 from inferway.cli.table import markdown_tables
 from inferway.settings import describe
 
 FOLDER = Path(__file__).parents[1]
-PAGES = ("providers.md", "errors.md", "operations.md", "configuration.md", "command-line.md", "extending.md")
+PAGES = (
+    "providers.md",
+    "errors.md",
+    "operations.md",
+    "configuration.md",
+    "command-line.md",
+    "extending.md",
+    "routes.md",
+)
 TABLES: Mapping[str, Callable[[], str]] = {
     "operations": features.operations_table,
     "parameters": features.parameter_tables,
@@ -18,6 +26,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics": observed.metrics_table,
     "codes": failures.codes_table,
     "provider errors": failures.provider_errors,
+    "routes": routes.routes_table,
     "settings": lambda: markdown_tables(tuple(describe())),
     "quirks": facts.quirks_table,
     "verbs": verbs.verbs_list,

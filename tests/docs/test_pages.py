@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from inferway import errors
 from inferway.cli.table import markdown_tables
 from inferway.errors import GatewayError
 from inferway.providers.local.catalogue import load_catalogue
 from inferway.settings import describe
+from tests.http.kit import running
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -40,6 +42,18 @@ def test_every_status_type_and_default_code_of_the_error_tree_is_documented() ->
     for each in classes:
         assert f"| {each.status} | `{each.type}`" in page
         assert each.default_code is None or f"`{each.default_code}`" in page
+
+
+def test_every_route_is_in_the_table(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "routes.md").read_text("utf-8")
+    told = set(re.findall(r"^\| `(\w+ /[^`]*)`", page, re.MULTILINE))
+    with running(tmp_path) as gateway:
+        routes = [each for each in gateway.app._front._pages.routes if type(each) is Route]
+    served = {
+        f"{method} {each.path.replace(':path}', '}')}" for each in routes for method in each.methods or ()
+    }
+    assert len(served) > 30
+    assert {each for each in served if not each.startswith("HEAD ") and "/static/" not in each} == told
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
