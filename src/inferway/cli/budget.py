@@ -1,15 +1,32 @@
 """Spend budgets on the command line: `--daily-usd` and `--monthly-usd`."""
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from inferway.access.records import SpendBudget
+from inferway.app.desk import Office, open_office
+from inferway.cli.verb import Voice
+from inferway.settings import Settings
 
 _MICRO = 1_000_000
 _MOST_USD = 1e9
 _NONE, _NO_CAP = "none", -1
+
+
+class Spends(Protocol):
+    """What has a budget."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def spend_budget(self) -> SpendBudget: ...
+
+
+S = TypeVar("S", bound=Spends)
 
 
 def read_usd(_: click.Context, option: click.Parameter, value: str | None) -> int | None:
@@ -47,6 +64,27 @@ def budget_of(was: SpendBudget, daily: int | None, monthly: int | None) -> Spend
     )
 
 
+def settle(
+    settings: Settings,
+    voice: Voice,
+    caps: tuple[int | None, int | None],
+    *,
+    find: Callable[[Office], Awaitable[S]],
+    change: Callable[[Office, S, SpendBudget], Awaitable[S]],
+    row: Callable[[S], dict[str, Any]],
+) -> None:
+    """The verb `budget`: changes the caps that were said and tells what holds now. `find` raises `OperatorError`."""
+
+    async def work() -> S:
+        async with open_office(settings) as office:
+            was = await find(office)
+            now = budget_of(was.spend_budget, *caps)
+            return was if now == was.spend_budget else await change(office, was, now)
+
+    found = asyncio.run(work())
+    voice.tell(row(found), [line_of(found.name, found.spend_budget)])
+
+
 def shown(budget: SpendBudget) -> dict[str, float | None]:
     """A budget for programs, in US dollars."""
     return {"daily_usd": _usd(budget.daily_microusd), "monthly_usd": _usd(budget.monthly_microusd)}
@@ -59,6 +97,15 @@ def line_of(name: str, budget: SpendBudget) -> str:
         for amount, word in ((_usd(budget.daily_microusd), "day"), (_usd(budget.monthly_microusd), "month"))
     ]
     return f"{name}: {', '.join(parts)}"
+
+
+def line_of_caps(caps: dict[str, float | None]) -> str:
+    """What `shown` gives, for a cell of a table."""
+    words = (("daily_usd", "day"), ("monthly_usd", "month"))
+    return (
+        ", ".join(f"${amount:,.2f} a {word}" for name, word in words if (amount := caps[name]) is not None)
+        or "no cap"
+    )
 
 
 def _chosen(was: int | None, said: int | None) -> int | None:

@@ -4,12 +4,17 @@ import click
 
 from inferway.app.dashboard import sign_in_link
 from inferway.cli.running import find_running
-from inferway.cli.verb import Voice, verb
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
 
 
-@click.command(short_help="Print a link that signs in to the dashboard once.")
+@click.command(
+    short_help="Print a link that signs in to the dashboard once.",
+    epilog=examples(
+        "inferway dashboard", "inferway dashboard --email ann@example.com --url https://inferway.example.com"
+    ),
+)
 @click.option("--email", help="Whom it signs in.  [default: the first administrator]")
 @click.option("--url", help="Where the server is.  [default: the one that runs on the data folder]")
 @verb()

@@ -6,11 +6,14 @@ import click
 import msgspec
 
 from inferway.app.stores import StoreState, look_at_store, upgrade_store
-from inferway.cli.verb import Voice, verb
+from inferway.cli.verb import Voice, examples, verb
 from inferway.settings import Settings
 
 
-@click.group(short_help="Bring the database's tables up to date, or say how they stand.")
+@click.group(
+    short_help="Bring the database's tables up to date, or say how they stand.",
+    epilog=examples("inferway db status", "inferway db upgrade"),
+)
 def db() -> None:
     """The database. A server brings its tables up to date when it starts; here it can be done before."""
 

@@ -25,7 +25,7 @@ from inferway.cli.finding import Finding, fail, ok, warn
 from inferway.cli.outside import look_outside
 from inferway.cli.running import find_running
 from inferway.cli.serve import is_configured
-from inferway.cli.verb import Voice, verb
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import GatewayError, OperatorError
 from inferway.settings import Settings
 
@@ -33,9 +33,12 @@ _OLDEST_PLAUSIBLE_YEAR = 2026
 _GB = 1_000_000_000
 _MIB = 1024 * 1024
 _SHOWN = 10
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-@click.command(short_help="Check this installation and say what to do.")
+@click.command(
+    short_help="Check this installation and say what to do.", epilog=examples("inferway doctor --network")
+)
 @click.option(
     "--network", is_flag=True, help="Also ask each configured provider for its models, which costs nothing."
 )
@@ -62,7 +65,10 @@ def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
     )
     findings = [finding for check in checks for finding in check(settings)]
     failed = any(finding.state == "fail" for finding in findings)
-    lines = [f"{finding.state:5} {finding.check:12} {finding.message}" for finding in findings]
+    lines = [
+        f"{click.style(f'{each.state:5}', fg=_COLOURS[each.state])} {each.check:12} {each.message}"
+        for each in findings
+    ]
     voice.tell({"healthy": not failed, "findings": msgspec.to_builtins(findings)}, lines)
     if failed:
         raise click.exceptions.Exit(1)

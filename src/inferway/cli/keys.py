@@ -10,17 +10,25 @@ import click
 from inferway.access.administration import OPERATOR, find_by_reference
 from inferway.access.founding import FIRST_USER
 from inferway.access.records import ApiKey, Permission, SpendBudget
-from inferway.app.desk import open_office
-from inferway.cli.budget import budget_of, budget_options, line_of, shown
-from inferway.cli.verb import Voice, verb
-from inferway.errors import OperatorError
+from inferway.app.desk import Office, open_office
+from inferway.cli.budget import budget_of, budget_options, settle, shown
+from inferway.cli.columns import columns
+from inferway.cli.verb import Voice, examples, verb
+from inferway.errors import NotFound, OperatorError
 from inferway.settings import Settings
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.group(short_help="Create, list and revoke API keys.")
+@click.group(
+    short_help="Create, list and revoke API keys.",
+    epilog=examples(
+        "inferway key create --name laptop --expires 30d --daily-usd 5",
+        "inferway key list",
+        "inferway key revoke laptop",
+    ),
+)
 def key() -> None:
     """API keys. The server keeps only hashes: a key is shown once, when it is created."""
 
@@ -80,13 +88,10 @@ def list_keys(settings: Settings, voice: Voice) -> None:
             return await office.directory.list_keys(office.organization_id)
 
     rows = [_row(record) for record in asyncio.run(work())]
-    lines = [f"{'NAME':20} {'PREFIX':11} {'PERMISSION':11} {'STATUS':8} {'EXPIRES':20} ID"]
-    lines += [
-        f"{row['name']:20} {row['key_prefix']:11} {row['permission']:11} {row['status']:8} "
-        f"{row['expires_at'] or 'never':20} {row['key_id']}"
-        for row in rows
-    ]
-    voice.tell({"results": rows, "total": len(rows)}, lines)
+    names = ("name", "key_prefix", "permission", "status", "expires_at", "key_id")
+    cells = ([row[name] or "never" for name in names] for row in rows)
+    head = ("NAME", "PREFIX", "PERMISSION", "STATUS", "EXPIRES", "ID")
+    voice.tell({"results": rows, "total": len(rows)}, columns(head, cells))
 
 
 @key.command()
@@ -99,7 +104,10 @@ def revoke(settings: Settings, voice: Voice, name_or_id: str) -> None:
         async with open_office(settings) as office:
             return await office.administration.revoke_key(office.organization_id, name_or_id)
 
-    record = asyncio.run(work())
+    try:
+        record = asyncio.run(work())
+    except NotFound:
+        raise OperatorError(f"There is no key {name_or_id}. See: inferway key list") from None
     voice.tell(_row(record), [f"Revoked {record.name} ({record.prefix}…)."])
 
 
@@ -112,18 +120,20 @@ def budget(
 ) -> None:
     """Show or change what a key may spend."""
 
-    async def work() -> ApiKey:
-        async with open_office(settings) as office:
-            was = find_by_reference(await office.directory.list_keys(office.organization_id), name_or_id)
-            if was is None:
-                raise OperatorError(f"There is no key {name_or_id}.")
-            now = budget_of(was.spend_budget, daily_usd, monthly_usd)
-            if now == was.spend_budget:
-                return was
-            return await office.administration.change_key(was, OPERATOR, spend_budget=now)
+    async def find(office: Office) -> ApiKey:
+        found = find_by_reference(await office.directory.list_keys(office.organization_id), name_or_id)
+        if found is None:
+            raise OperatorError(f"There is no key {name_or_id}. See: inferway key list")
+        return found
 
-    record = asyncio.run(work())
-    voice.tell(_row(record), [line_of(record.name, record.spend_budget)])
+    settle(
+        settings,
+        voice,
+        (daily_usd, monthly_usd),
+        find=find,
+        change=lambda office, was, now: office.administration.change_key(was, OPERATOR, spend_budget=now),
+        row=_row,
+    )
 
 
 def parse_expiry(text: str, now: datetime) -> datetime:

@@ -9,12 +9,16 @@ import click
 import msgspec
 
 from inferway.app.desk import ModelDesk
-from inferway.cli.verb import Voice, verb
+from inferway.cli.columns import columns
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
 
 
-@click.group(short_help="List, pull, verify and remove local models.")
+@click.group(
+    short_help="List, pull, verify and remove local models.",
+    epilog=examples("inferway models list", "inferway models pull smollm2", "inferway models verify"),
+)
 def models() -> None:
     """Models that run on this machine. Every file is pinned by its SHA-256, wherever it comes from."""
 
@@ -24,12 +28,14 @@ def models() -> None:
 def list_models(settings: Settings, voice: Voice) -> None:
     """List the models that can be run here, and which files are here."""
     rows = ModelDesk(settings).list()
-    lines = [f"{'MODEL':28} {'OPERATION':15} {'SIZE':>7} {'QUALITY':8} {'LICENCE':11} STATE"]
+    cells = []
     for row in rows:
         state = "being pulled" if row.pulling else row.state + (" (default)" if row.default else "")
-        size = f"{row.size / 1e6:.0f} MB"
-        lines.append(f"{row.id:28} {row.operation:15} {size:>7} {row.quality:8} {row.licence:11} {state}")
-    voice.tell({"results": [msgspec.to_builtins(row) for row in rows], "total": len(rows)}, lines)
+        cells.append((row.id, row.operation, f"{row.size / 1e6:.0f} MB", row.quality, row.licence, state))
+    head = ("MODEL", "OPERATION", ">SIZE", "QUALITY", "LICENCE", "STATE")
+    voice.tell(
+        {"results": [msgspec.to_builtins(row) for row in rows], "total": len(rows)}, columns(head, cells)
+    )
 
 
 @models.command()
@@ -67,10 +73,11 @@ def remove(settings: Settings, voice: Voice, name: str) -> None:
     desk = ModelDesk(settings)
     model = desk.require(name).id
     freed = desk.remove(model)
-    voice.tell({"model": model, "freed_bytes": freed}, [f"{model}: freed {freed / 1e6:.1f} MB."])
+    line = f"{model}: freed {freed / 1e6:.1f} MB." if freed else f"{model}: its files were not here."
+    voice.tell({"model": model, "freed_bytes": freed}, [line])
 
 
-@models.command()
+@models.command(short_help="Take the hash of every file again.")
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @verb()
 def verify(settings: Settings, voice: Voice, names: tuple[str, ...]) -> None:

@@ -7,14 +7,21 @@ import click
 
 from inferway.access.administration import OPERATOR
 from inferway.access.records import Namespace, SpendBudget
-from inferway.app.desk import open_office
-from inferway.cli.budget import budget_of, budget_options, line_of, shown
-from inferway.cli.verb import Voice, verb
+from inferway.app.desk import Office, open_office
+from inferway.cli.budget import budget_of, budget_options, line_of_caps, settle, shown
+from inferway.cli.columns import columns
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
 
 
-@click.group(short_help="Create and list namespaces.")
+@click.group(
+    short_help="Create and list namespaces.",
+    epilog=examples(
+        "inferway namespace create team-a --monthly-usd 200",
+        "inferway namespace budget team-a --daily-usd 10",
+    ),
+)
 def namespace() -> None:
     """Namespaces: the parts of the organization that calls are made in."""
 
@@ -49,8 +56,8 @@ def list_namespaces(settings: Settings, voice: Voice) -> None:
             return await office.directory.list_namespaces(office.organization_id)
 
     rows = [_row(each) for each in asyncio.run(work())]
-    lines = [f"{row['namespace_name']:30} {row['namespace_id']}" for row in rows]
-    voice.tell({"results": rows, "total": len(rows)}, lines)
+    cells = ([row["namespace_name"], row["namespace_id"], line_of_caps(row["spend_budget"])] for row in rows)
+    voice.tell({"results": rows, "total": len(rows)}, columns(("NAME", "ID", "BUDGET"), cells))
 
 
 @namespace.command()
@@ -62,18 +69,22 @@ def budget(
 ) -> None:
     """Show or change what may be spent in a namespace."""
 
-    async def work() -> Namespace:
-        async with open_office(settings) as office:
-            was = await office.directory.find_namespace(office.organization_id, name_or_id)
-            if was is None:
-                raise OperatorError(f"There is no namespace {name_or_id}.")
-            now = budget_of(was.spend_budget, daily_usd, monthly_usd)
-            if now == was.spend_budget:
-                return was
-            return await office.administration.change_namespace(was, OPERATOR, spend_budget=now)
+    async def find(office: Office) -> Namespace:
+        found = await office.directory.find_namespace(office.organization_id, name_or_id)
+        if found is None:
+            raise OperatorError(f"There is no namespace {name_or_id}. See: inferway namespace list")
+        return found
 
-    made = asyncio.run(work())
-    voice.tell(_row(made), [line_of(made.name, made.spend_budget)])
+    settle(
+        settings,
+        voice,
+        (daily_usd, monthly_usd),
+        find=find,
+        change=lambda office, was, now: office.administration.change_namespace(
+            was, OPERATOR, spend_budget=now
+        ),
+        row=_row,
+    )
 
 
 def _row(made: Namespace) -> dict[str, Any]:

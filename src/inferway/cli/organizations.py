@@ -8,14 +8,21 @@ import click
 from inferway.access.administration import OPERATOR
 from inferway.access.directory import Founding
 from inferway.access.records import Organization
-from inferway.app.desk import open_office
-from inferway.cli.budget import budget_of, budget_options, line_of, shown
-from inferway.cli.verb import Voice, verb
+from inferway.app.desk import Office, open_office
+from inferway.cli.budget import budget_options, line_of_caps, settle, shown
+from inferway.cli.columns import columns
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
 
 
-@click.group(short_help="Create and list organizations.")
+@click.group(
+    short_help="Create and list organizations.",
+    epilog=examples(
+        "inferway organization create acme --email admin@acme.example",
+        "inferway organization budget acme --monthly-usd none",
+    ),
+)
 def organization() -> None:
     """Organizations: tenants that see nothing of one another."""
 
@@ -32,8 +39,8 @@ def create(settings: Settings, voice: Voice, name: str, email: str) -> None:
             return await office.administration.create_tenant(name, email)
 
     founding, text = asyncio.run(work())
-    shown = _row(founding.organization) | {"user": email, "namespace": founding.namespace.name, "key": text}
-    voice.tell(shown, [text])
+    made = _row(founding.organization) | {"user": email, "namespace": founding.namespace.name, "key": text}
+    voice.tell(made, [text])
     voice.note("Keep it now: it cannot be shown again.")
 
 
@@ -47,8 +54,10 @@ def list_organizations(settings: Settings, voice: Voice) -> None:
             return await office.directory.list_organizations()
 
     rows = [_row(each) for each in asyncio.run(work())]
-    lines = [f"{row['organization_name']:30} {row['organization_id']}" for row in rows]
-    voice.tell({"results": rows, "total": len(rows)}, lines)
+    cells = (
+        [row["organization_name"], row["organization_id"], line_of_caps(row["spend_budget"])] for row in rows
+    )
+    voice.tell({"results": rows, "total": len(rows)}, columns(("NAME", "ID", "BUDGET"), cells))
 
 
 @organization.command()
@@ -60,19 +69,23 @@ def budget(
 ) -> None:
     """Show or change what an organization may spend."""
 
-    async def work() -> Organization:
-        async with open_office(settings) as office:
-            found = await office.directory.list_organizations()
-            was = next((each for each in found if name_or_id in (each.organization_id, each.name)), None)
-            if was is None:
-                raise OperatorError(f"There is no organization {name_or_id}.")
-            now = budget_of(was.spend_budget, daily_usd, monthly_usd)
-            if now == was.spend_budget:
-                return was
-            return await office.administration.change_organization(was, OPERATOR, spend_budget=now)
+    async def find(office: Office) -> Organization:
+        known = await office.directory.list_organizations()
+        found = next((each for each in known if name_or_id in (each.organization_id, each.name)), None)
+        if found is None:
+            raise OperatorError(f"There is no organization {name_or_id}. See: inferway organization list")
+        return found
 
-    made = asyncio.run(work())
-    voice.tell(_row(made), [line_of(made.name, made.spend_budget)])
+    settle(
+        settings,
+        voice,
+        (daily_usd, monthly_usd),
+        find=find,
+        change=lambda office, was, now: office.administration.change_organization(
+            was, OPERATOR, spend_budget=now
+        ),
+        row=_row,
+    )
 
 
 def _row(made: Organization) -> dict[str, Any]:

@@ -72,11 +72,17 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, message="inferway %(version)s")
 @click.option("--data-dir", metavar="FOLDER", help="Folder of the database, the keys and the models.")
 @click.option("--config", metavar="FILE", help="Settings file (TOML).")
-def command(**_given: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, **_given: Any) -> None:
     """Inferway: one API for OpenAI, Google, Anthropic and models on this machine.
 
     `inferway serve` starts it and prints a call to paste.
     """
+    # Read here and not above: `--help` is quick.
+    from inferway.settings import is_colourless  # noqa: PLC0415
+
+    if is_colourless():
+        ctx.color = False
 
 
 def main() -> None:

@@ -13,12 +13,15 @@ from inferway.app.serving import run_server
 from inferway.cli.pulling import PullWatch
 from inferway.cli.running import forget_running, note_running
 from inferway.cli.samples import Sample, local_samples, provider_samples
-from inferway.cli.verb import Voice, verb
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import GatewayError, OperatorError
 from inferway.settings import ProviderSettings, Settings
 
 
-@click.command(short_help="Start the server.")
+@click.command(
+    short_help="Start the server.",
+    epilog=examples("inferway serve --port 9000", "inferway serve --host 0.0.0.0 --workers 4"),
+)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="TCP port to listen on; 0 takes a free one.  [default: 8080]")
 @click.option("--workers", type=int, help="Worker processes.  [default: 1]")

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from inferway.cli.verb import Voice
+from inferway.cli.verb import Voice, examples
 from inferway.settings import Description, describe
 
 
-@click.command("settings")
+@click.command("settings", epilog=examples("inferway settings | grep -A1 timeout"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--markdown", is_flag=True, help="Print the tables of the documentation.")
 def settings_table(*, as_json: bool, markdown: bool) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from inferway.access.credentials import FILE_NAME, find_credentials
 from inferway.cli.pulse import Pulse, Row, Scrape, pulse_of, read_series
 from inferway.cli.running import find_running
-from inferway.cli.verb import Voice, verb
+from inferway.cli.verb import Voice, examples, verb
 from inferway.client.page import read_page
 from inferway.client.reachable import ServerUnreachable
 from inferway.errors import OperatorError
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 _REFUSED = (401, 403)
 
 
-@click.command(short_help="Watch calls, latencies, errors and spend of a running server.")
+@click.command(
+    short_help="Watch calls, latencies, errors and spend of a running server.",
+    epilog=examples("inferway top", "inferway top --once --json"),
+)
 @click.option("--once", is_flag=True, help="Say it once, since the server started, and end.")
 @click.option(
     "--every",

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from inferway.access.administration import find_by_reference
 from inferway.app.desk import Office, open_office
 from inferway.app.pricing import make_prices
-from inferway.cli.verb import Voice, verb
+from inferway.cli.columns import columns
+from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
 from inferway.usage.queries import Dimension, UsageQuery
@@ -32,7 +33,16 @@ _MICRO = 1_000_000
 Function = Callable[..., Any]
 
 
-@click.group(short_help="Show, export, reconcile and reprice what was used.")
+@click.group(
+    short_help="Show, export, reconcile and reprice what was used.",
+    epilog=examples(
+        "inferway usage show --by day --by model",
+        "inferway usage show --from 2030-01-01 --to 2030-01-31 --key laptop",
+        "inferway usage export --format jsonl --output january.jsonl --from 2030-01-01 --to 2030-01-31",
+        "inferway usage reconcile openai-export.csv",
+        "inferway usage reprice --model gpt-5.4-mini",
+    ),
+)
 def usage() -> None:
     """The ledger: one row for each call, and sums by hour and day."""
 
@@ -85,9 +95,16 @@ def show(settings: Settings, voice: Voice, dimensions: tuple[str, ...], **picks:
     )
 
 
-@usage.command()
+@usage.command(short_help="Write every call as CSV or JSON lines.")
 @_picks
-@click.option("--format", "form", type=click.Choice(("csv", "jsonl")), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("csv", "jsonl")),
+    default="csv",
+    show_default=True,
+    help="How a line is written.",
+)
 @click.option(
     "--attempts", is_flag=True, help="A line for each attempt of a call instead of one for the call."
 )
@@ -116,10 +133,11 @@ def export(
         return
     with output.open("w", encoding="utf-8", newline="") as opened:
         count = asyncio.run(work(opened))
+    voice.tell({"lines": count, "file": str(output)}, [])
     voice.note(f"{count} lines in {output}")
 
 
-@usage.command()
+@usage.command(short_help="Compare a provider's usage export with the ledger.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_picks
 @click.option(
@@ -130,7 +148,12 @@ def export(
     help=f"Which column holds what: {', '.join(FIELDS)}. A dotted name looks into objects. Usual names are guessed.",
 )
 @click.option(
-    "--cost-unit", "unit", type=click.Choice(("usd", "cents", "microusd")), default="usd", show_default=True
+    "--cost-unit",
+    "unit",
+    type=click.Choice(("usd", "cents", "microusd")),
+    default="usd",
+    show_default=True,
+    help="What the costs of FILE are in.",
 )
 @click.option(
     "--tolerance", type=float, default=1.0, show_default=True, help="Percent that the two may be apart."
@@ -151,7 +174,9 @@ def reconcile(
     """
     theirs = count_rows(read_rows(file.read_text("utf-8")), _columns(columns), unit)
     if not theirs:
-        raise OperatorError(f"{file}: no rows.")
+        raise OperatorError(
+            f"{file}: no rows. Give a CSV, JSON or JSON lines with a date, a model and counts, and say with --column which is which."
+        )
     days = sorted(day for day, _ in theirs)
     picks["first"] = picks["first"] or days[0].isoformat()
     picks["last"] = picks["last"] or days[-1].isoformat()
@@ -175,7 +200,7 @@ def reconcile(
         raise click.exceptions.Exit(1)
 
 
-@usage.command()
+@usage.command(short_help="Replay what calls cost with the prices of now.")
 @_picks
 @click.option("--apply", is_flag=True, help="Write the new costs; without it nothing is changed.")
 @verb()
@@ -245,17 +270,24 @@ def _columns(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _table(rows: list[dict[str, Any]], by: tuple[str, ...]) -> Iterator[str]:
-    widths = [max([len(name), *(len(_cell(row[name])) for row in rows)]) for name in by]
-    names = "  ".join(f"{name.upper():{width}}" for name, width in zip(by, widths, strict=True))
-    yield f"{names} {'CALLS':>9} {'ERRORS':>7} {'TOKENS':>13} {'COST $':>13} {'UNPRICED':>8} {'P50 MS':>9} {'P99 MS':>9}"
+    head = (">CALLS", ">ERRORS", ">TOKENS", ">COST $", ">UNPRICED", ">P50 MS", ">P99 MS")
+    cells = []
     for row in rows:
-        cells = "  ".join(f"{_cell(row[name]):{width}}" for name, width in zip(by, widths, strict=True))
-        latencies = [row["latency_ms"].get(name) for name in ("p50", "p99")]
-        shown_ms = " ".join(f"{'' if each is None else f'{each:.0f}':>9}" for each in latencies)
-        yield (
-            f"{cells} {row['calls']:>9} {row['errors']:>7} {row['tokens']['total']:>13} "
-            f"{row['cost_usd']:>13.6f} {row['unpriced_calls']:>8} {shown_ms}"
+        latencies = (row["latency_ms"].get(name) for name in ("p50", "p99"))
+        cells.append(
+            [
+                *(_cell(row[name]) for name in by),
+                *(
+                    row["calls"],
+                    row["errors"],
+                    row["tokens"]["total"],
+                    f"{row['cost_usd']:.6f}",
+                    row["unpriced_calls"],
+                ),
+                *(None if each is None else f"{each:.0f}" for each in latencies),
+            ]
         )
+    return columns((*(name.upper() for name in by), *head), cells)
 
 
 def _cell(value: object) -> str:
@@ -340,11 +372,13 @@ def _difference(each: Difference, tolerance: float) -> dict[str, Any]:
 
 
 def _difference_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
-    yield f"  {'DAY':10} {'MODEL':32} {'TOKENS HERE':>13} {'THERE':>13} {'COST HERE $':>13} {'THERE $':>13}"
+    head = (" ", "DAY", "MODEL", ">TOKENS HERE", ">THERE", ">COST HERE $", ">THERE $")
+    cells = []
     for row in rows:
-        costs = " ".join(f"{_usd(row[f'microusd_{side}']):>13}" for side in ("ours", "theirs"))
-        tokens = " ".join(f"{_known(row[f'tokens_{side}']):>13}" for side in ("ours", "theirs"))
-        yield f"{'!' if row['differs'] else ' '} {row['day']:10} {row['model']:32} {tokens} {costs}"
+        told = [_known(row[f"tokens_{side}"]) for side in ("ours", "theirs")]
+        told += [_usd(row[f"microusd_{side}"]) for side in ("ours", "theirs")]
+        cells.append(["!" if row["differs"] else " ", row["day"], row["model"], *told])
+    return columns(head, cells)
 
 
 def _moved(of: Moved) -> dict[str, Any]:
@@ -358,13 +392,13 @@ def _moved(of: Moved) -> dict[str, Any]:
 
 
 def _moved_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
-    yield f"{'PROVIDER':12} {'MODEL':32} {'CALLS':>8} {'CHANGED':>8} {'WAS $':>13} {'NOW $':>13} {'UNPRICED':>15}"
+    head = ("PROVIDER", "MODEL", ">CALLS", ">CHANGED", ">WAS $", ">NOW $", ">UNPRICED")
+    cells = []
     for row in rows:
+        costs = (f"{row[name]:.6f}" for name in ("was_usd", "now_usd"))
         unpriced = f"{row['was_unpriced']} to {row['now_unpriced']}"
-        yield (
-            f"{row['provider']:12} {row['model']:32} {row['calls']:>8} {row['changed']:>8} "
-            f"{row['was_usd']:>13.6f} {row['now_usd']:>13.6f} {unpriced:>15}"
-        )
+        cells.append([row["provider"], row["model"], row["calls"], row["changed"], *costs, unpriced])
+    return columns(head, cells)
 
 
 def _usd(microusd: int | None) -> str:

@@ -1,5 +1,6 @@
 """What all verbs share: the options that find the settings, `--json`, and how a failure is told."""
 
+import errno
 import functools
 import json
 import sys
@@ -41,7 +42,7 @@ class Voice:
 
     def warn(self, line: str) -> None:
         """What went wrong without ending the verb, on standard error in every case."""
-        click.echo(f"{click.style('Error:', bold=True)} {line}", err=True)
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {line}", err=True)
 
     def fail(self, message: str, envelope: object = None) -> NoReturn:
         """Ends with status 1 and says why."""
@@ -78,6 +79,11 @@ def verb(**flags: str) -> Callable[[Verb], Verb]:
                 voice.fail(str(error))
             except GatewayError as error:
                 voice.fail(error.message)
+            except OSError as error:
+                if error.errno == errno.EPIPE or not error.filename:
+                    raise
+                reason = (error.strerror or "unusable").lower()
+                voice.fail(f"{error.filename}: {reason}. Name another place, or mend that one.")
 
         return run
 

@@ -6,7 +6,7 @@ from inferway.settings.idempotency import IdempotencySettings
 from inferway.settings.kinds import Secret, SettingsError
 from inferway.settings.media import MediaSettings
 from inferway.settings.observe import LogSettings, MetricsSettings, OtelSettings
-from inferway.settings.sources import load
+from inferway.settings.sources import is_colourless, load
 from inferway.settings.values import (
     AccessSettings,
     CallSettings,
@@ -45,5 +45,6 @@ __all__ = [
     "SettingsError",
     "UsageSettings",
     "describe",
+    "is_colourless",
     "load",
 ]

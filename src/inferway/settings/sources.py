@@ -63,6 +63,11 @@ _SHORT_NAMES = {
 }
 
 
+def is_colourless(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether whoever runs this wants no colours on a terminal either (NO_COLOR, with any value but the empty one)."""
+    return bool((os.environ if environ is None else environ).get("NO_COLOR"))
+
+
 def load(
     *,
     config: Path | None = None,
