@@ -154,6 +154,16 @@ def test_another_namespace_can_be_named(served: Served) -> None:
     assert "[404" in ended.stderr
 
 
+@pytest.mark.parametrize("option", ["--idempotency-key", "--namespace"])
+def test_what_no_header_can_hold_is_said_in_a_line(served: Served, option: str) -> None:
+    ended = run(
+        "call", "hi", "--provider", "fake", "--model", "fake-chat", option, "ä", data_dir=served.data_dir
+    )
+    assert ended.returncode == 1
+    assert "ASCII" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
 def _on_a_terminal(served: Served, *arguments: str) -> bytes:
     """All that a person sees."""
     mine, theirs = os.openpty()

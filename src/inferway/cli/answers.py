@@ -52,7 +52,9 @@ def summary_of(answer: dict[str, Any]) -> str:
 
 def explain(error: APIError) -> str:
     """The server's message, with where the trouble is and what to do."""
-    findings = error.details.get("validation_errors", ())
+    findings = [
+        each for each in error.details.get("validation_errors", ()) if each["message"] not in str(error)
+    ]
     places = "; ".join(f"{'.'.join(map(str, each['location']))}: {each['message']}" for each in findings)
     hint = _HINTS.get(error.code or "") or _HINTS.get(str(error.status), "")
     code = f" [{error.status} {error.code}]" if error.code else f" [{error.status}]"

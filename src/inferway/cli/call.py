@@ -12,7 +12,7 @@ from inferway.cli.answers import explain, lines_of, plain, summary_of
 from inferway.cli.asking import Asked, is_chat, make_body
 from inferway.cli.choices import choose_model, choose_namespace, choose_provider
 from inferway.cli.pieces import Pieces
-from inferway.cli.server import find_server
+from inferway.cli.server import find_server, require_plain
 from inferway.cli.spinner import Spinner
 from inferway.cli.verb import Voice, examples, verb
 from inferway.client import APIError, Client, ConnectionFailed
@@ -124,6 +124,8 @@ def call(  # noqa: PLR0913 - one for each option that is not of the body
     """
     asked = Asked(**given)
     body = make_body(asked)
+    if idempotency_key is not None:
+        require_plain("--idempotency-key", idempotency_key)
     address = find_server(settings, namespace)
     timeout_s = _LONGEST_S if asked.timeout_s is None else asked.timeout_s + _MARGIN_S
     client = Client(address.url, address.api_key, address.namespace, timeout_s=timeout_s, retries=retries)
@@ -140,9 +142,8 @@ def call(  # noqa: PLR0913 - one for each option that is not of the body
         with client:
             _patiently(lambda spinner: once(client, body, idempotency_key, voice, spinner), voice, wait_s)
     except ConnectionFailed as error:
-        voice.fail(
-            f"No answer from {address.url}: {error}. Start one with `inferway serve`, or set client.url."
-        )
+        advice = "Try again." if error.sent else "Start one with `inferway serve`, or set client.url."
+        voice.fail(f"{address.url}: {error}. {advice}")
     except APIError as error:
         voice.fail(explain(error), error.envelope)
 

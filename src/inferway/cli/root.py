@@ -1,5 +1,6 @@
 """The command `inferway`: its verbs, by name."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -51,6 +52,17 @@ class LazyGroup(click.Group):
         found = getattr(import_module(module), name)
         assert isinstance(found, click.Command)  # noqa: S101 - the table names commands
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb of the line; what is none is answered with those that are spelled alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if alike := get_close_matches(args[0], VERBS):
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(alike)}?", ctx) from None
+            raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs that begin so, from the table alone, and the common options."""

@@ -19,4 +19,12 @@ def find_server(settings: Settings, namespace: str | None = None) -> Address:
             f"There is no key in {settings.data_dir}. Start `inferway serve` with the same --data-dir, or set INFERWAY_API_KEY."
         )
     found = namespace or chosen.namespace or (credentials.namespace if credentials else "default")
+    require_plain("The namespace", found)
+    require_plain("The key", key)
     return Address(url=url.rstrip("/"), api_key=key, namespace=found)
+
+
+def require_plain(name: str, text: str) -> None:
+    """Raises `OperatorError` for what no header can hold."""
+    if not (text and text.isascii() and text.isprintable()):
+        raise OperatorError(f"{name} has only letters, digits and signs of ASCII. Write it anew.")

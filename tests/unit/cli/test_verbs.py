@@ -151,6 +151,12 @@ def test_what_cannot_be_done_is_a_line_that_says_what_to_do(words: tuple[str, ..
     assert isinstance(ended.exception, SystemExit)
 
 
+def test_a_verb_that_is_spelled_wrongly_is_answered_with_the_right_one() -> None:
+    assert "Did you mean serve?" in invoke("servr").stderr
+    ended = invoke("xyz")
+    assert (ended.exit_code, "Did you mean" in ended.stderr) == (2, False)
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("wish", ["", "1"])
 def test_colours_are_only_for_a_terminal_that_wants_them(wish: str) -> None:
