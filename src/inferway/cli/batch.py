@@ -22,6 +22,7 @@ from inferway.cli.batching.progress import shown
 from inferway.cli.batching.tally import Tally
 from inferway.cli.choices import choose_namespace
 from inferway.cli.server import find_server
+from inferway.cli.spinner import Spinner
 from inferway.cli.verb import Voice, examples, verb
 from inferway.client import AsyncClient
 from inferway.client.requests import Address, Patience
@@ -105,11 +106,14 @@ def batch(
             Pipe(sys.stdout.fileno()) if target == _STANDARD else stack.enter_context(Output(Path(target)))
         )
         tally = Tally()
-        done = output.look(tally, retry_failed=chosen.retry_failed)
-        if stat.S_ISREG(os.fstat(file).st_mode):
-            tally.total = check_input(lines_of_file(file), done)
-            os.lseek(file, 0, os.SEEK_SET)
-        output.begin(retry_failed=chosen.retry_failed)
+        with Spinner(live=voice.is_live) as spinner:
+            spinner.say("reading what is there")
+            done = output.look(tally, retry_failed=chosen.retry_failed)
+            if stat.S_ISREG(os.fstat(file).st_mode):
+                tally.total = check_input(lines_of_file(file), done)
+                os.lseek(file, 0, os.SEEK_SET)
+            output.begin(retry_failed=chosen.retry_failed)
+        tally.begin()
         ended = asyncio.run(_work(address, chosen, voice, _Files(file, done, output, tally)))
     _tell(voice, tally, ended, to_stderr=target == _STANDARD)
     raise click.exceptions.Exit(ended.status)

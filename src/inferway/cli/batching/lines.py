@@ -107,7 +107,8 @@ async def _read(file: int) -> bytes:
         # The mode of the file is left alone: others (a shell, a terminal) may share it.
         loop.add_reader(file, ready.set)
     except PermissionError:
-        # A regular file, which is always ready.
+        # A regular file, which is always ready: others have their turn all the same.
+        await asyncio.sleep(0)
         return os.read(file, _CHUNK_BYTES)
     try:
         await ready.wait()

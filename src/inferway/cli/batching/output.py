@@ -106,7 +106,6 @@ class Output:
                 except (ValueError, OverflowError):
                     raise self._foreign() from None
                 tally.add(told)
-        tally.earlier = tally.done
         return done
 
     def begin(self, *, retry_failed: bool) -> None:

@@ -59,7 +59,7 @@ def _bar(tally: Tally) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=Console(stderr=True), expand=True, auto_refresh=False) as bars:
-        bar = bars.add_task("batch", total=tally.total, told="")
+        bar = bars.add_task("batch", total=tally.total, completed=tally.done, told="")
 
         def refresh() -> None:
             total = "" if tally.total is None else f"/{tally.total:,}"

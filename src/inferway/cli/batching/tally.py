@@ -26,6 +26,11 @@ class Tally:
         self._errors: dict[tuple[int | None, str], list[Any]] = {}
         self._began = time.monotonic()
 
+    def begin(self) -> None:
+        """What is there was counted, and the calls begin: from here on time and speed are measured."""
+        self.earlier = self.done
+        self._began = time.monotonic()
+
     @property
     def done(self) -> int:
         """Lines of the output."""
@@ -115,7 +120,8 @@ class Tally:
 
 def dollars(amount: Decimal) -> str:
     """Money for people: all of it, however small."""
-    return f"${amount:,.2f}" if amount == 0 or amount >= 100 else f"${amount:,.6f}"
+    places = 6 if 0 < amount < 1 else 4 if 0 < amount < 100 else 2
+    return f"${amount:,.{places}f}"
 
 
 def _error_line(each: dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ def look(file: Path, *, retry_failed: bool = False) -> tuple[Done, Tally]:
     with Output(file) as output:
         done = output.look(tally, retry_failed=retry_failed)
         output.begin(retry_failed=retry_failed)
+    tally.begin()
     return done, tally
 
 
