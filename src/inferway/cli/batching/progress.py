@@ -10,13 +10,12 @@ from inferway.cli.batching.tally import Tally, dollars
 from inferway.cli.verb import Voice
 
 _BAR_EVERY_S = 0.2
-_LINE_EVERY_S = 10.0
 
 
 @asynccontextmanager
-async def shown(tally: Tally, voice: Voice) -> AsyncIterator[None]:
+async def shown(tally: Tally, voice: Voice, line_every_s: float = 10.0) -> AsyncIterator[None]:
     """Shows the tally on standard error while the block runs."""
-    every_s = _BAR_EVERY_S if voice.is_live else _LINE_EVERY_S
+    every_s = _BAR_EVERY_S if voice.is_live else line_every_s
     with _bar(tally) if voice.is_live else _line(tally, voice) as refresh:
         task = asyncio.create_task(_repeat(refresh, every_s))
         try:

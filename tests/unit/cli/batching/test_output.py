@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inferway.cli.batching.lines import Job, Line, Splitter
-from inferway.cli.batching.output import Done, Output, check_input
+from inferway.cli.batching.output import Done, Output, check_input, write_whole
 from inferway.cli.batching.tally import Tally
 from inferway.cli.batching.told import answer_line, failure_line
 from inferway.errors import OperatorError
@@ -132,6 +132,14 @@ def test_two_runs_do_not_write_one_file(file: Path) -> None:
         with pytest.raises(OperatorError, match="another run"), Output(file):
             pass
     look(file)
+
+
+def test_a_full_disk_is_said_with_what_to_do() -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        pytest.raises(OperatorError, match=r"no space left .* it goes on"),
+    ):
+        write_whole(full.fileno(), b"line\n", "out.jsonl")
 
 
 def test_places_that_cannot_be_written_are_said_in_a_line(tmp_path: Path) -> None:
