@@ -62,32 +62,47 @@ def call(served: Served, model: str, *arguments: str, stdin: bytes | None = None
     return answer
 
 
-def test_every_operation_can_be_called(served: Served, folder: Path) -> None:
-    seen = call(
-        served, "fake-vision", "What?", "--image", str(folder / "dot.png"), "--image", str(folder / "dot.png")
-    )
-    assert seen["tokens_used"]["prompt"] > 200
-    assert call(served, "fake-vision", "What?", "--document", str(folder / "paper.pdf"))["data"][
-        "completions"
-    ]
-    assert (
-        len(call(served, "fake-embedding", "--texts", str(folder / "lines.txt"))["data"]["embeddings"]) == 2
-    )
-    assert call(served, "fake-embedding", "--image", str(folder / "dot.png"))["data"]["embedding"]
-    assert call(served, "fake-embedding", "--video", str(folder / "film.mp4"))["data"]["embedding"]
-    assert (
-        "44 bytes" in call(served, "fake-transcription", "--audio", str(folder / "sound.wav"))["data"]["text"]
-    )
-    assert call(served, "fake-chat", "--messages", str(folder / "messages.json"))["data"]["completions"]
+@pytest.mark.parametrize(
+    ("model", "arguments", "path"),
+    [
+        ("vision", ("What?", "--image", "dot.png", "--image", "dot.png"), "completions"),
+        ("vision", ("What?", "--document", "paper.pdf"), "completions"),
+        ("chat", ("--messages", "messages.json"), "completions"),
+        ("embedding", ("--texts", "lines.txt"), "embeddings"),
+        ("embedding", ("--image", "dot.png"), "embedding"),
+        ("embedding", ("--video", "film.mp4"), "embedding"),
+        ("transcription", ("--audio", "sound.wav"), "text"),
+    ],
+)
+def test_every_operation_can_be_called(
+    served: Served, folder: Path, model: str, arguments: tuple[str, ...], path: str
+) -> None:
+    files = {each.name for each in folder.iterdir()}
+    words = (str(folder / word) if word in files else word for word in arguments)
+    answer = call(served, f"fake-{model}", *words)
+    assert answer["data"][path]
+    if "--image" in arguments and path == "completions":
+        assert answer["tokens_used"]["prompt"] > 200, "both pictures count"
+
+
+def test_a_model_says_which_tool_it_wants_called(served: Served, folder: Path) -> None:
     tools = ("--tools", str(folder / "tools.json"), "-p", "tool_choice=required")
     [called] = call(served, "fake-chat", "How warm?", *tools)["data"]["completions"]
     assert called["tool_calls"][0]["name"] == "weather"
 
 
-def test_sound_and_pictures_come_through_standard_input(served: Served) -> None:
-    assert "44 bytes" in call(served, "fake-transcription", "--audio", "-", stdin=SOUND)["data"]["text"]
-    assert call(served, "fake-embedding", "--image", "-", stdin=DOT)["data"]["embedding"]
-    assert len(call(served, "fake-embedding", "--texts", "-", stdin=b"a\nb\n")["data"]["embeddings"]) == 2
+@pytest.mark.parametrize(
+    ("model", "option", "content", "path"),
+    [
+        ("transcription", "--audio", SOUND, "text"),
+        ("embedding", "--image", DOT, "embedding"),
+        ("embedding", "--texts", b"a\nb\n", "embeddings"),
+    ],
+)
+def test_sound_pictures_and_texts_come_through_standard_input(
+    served: Served, model: str, option: str, content: bytes, path: str
+) -> None:
+    assert call(served, f"fake-{model}", option, "-", stdin=content)["data"][path]
 
 
 def test_a_dry_run_shows_what_would_be_sent(served: Served) -> None:
