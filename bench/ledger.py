@@ -2,7 +2,8 @@
 
 Calls over ninety days go in by batches of a thousand, as the mover brings them (`--batch` makes them larger), each with its rollups; then
 the questions of a dashboard are asked many times. Printed are rows a second (without making the rows up), our own CPU a row, the size on
-disk, and for each question p50, p95 and the CPU time of this process, which other work on the machine does not stretch.
+disk, and for each question p50, p95 and the CPU time of this process, which other work on the machine does not stretch. With `--folder` the
+database is left there, and a run that was stopped goes on where it was: a batch is written whole or not at all.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from msgspec.structs import replace
 from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.types import Usage
-from inferway.usage.queries import UsageQuery
+from inferway.usage.queries import Dimension, UsageQuery
 from inferway.usage.records import AttemptRecord, UsageRecord
 from inferway.usage.reports import add_up
 
@@ -40,6 +41,7 @@ _MODELS = (
 _STATUSES = ("ok",) * 96 + ("error",) * 2 + ("client_disconnected", "partial")
 _RAW = b'{"prompt_tokens":1234,"completion_tokens":345,"total_tokens":1579,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0}}'
 _TURNS = 40
+_TOLD = 20
 
 Measured = tuple[str, float, float, float, int]
 
@@ -65,10 +67,11 @@ async def _run(asked: argparse.Namespace) -> None:
         folder = asked.folder or Path(made)
         opened = _postgres if asked.postgres else _sqlite
         async with opened(folder) as (ledger, size):
-            rate, cpu_us = await _fill(ledger, _batches(asked.rows, asked.keys, asked.batch))
+            there = await _there(ledger)
+            if there < asked.rows:
+                await _fill(ledger, _batches(asked.rows, asked.keys, asked.batch, there), asked.rows, there)
             _say(
-                f"{asked.rows:,} calls of {asked.keys} keys in batches of {asked.batch:,}: {rate:,.0f} rows/s with their rollups, "
-                f"{cpu_us:.0f} us of CPU each, {await size() / 1e6:,.0f} MB"
+                f"{asked.rows:,} calls of {asked.keys} keys in batches of {asked.batch:,}: {await size() / 1e6:,.0f} MB"
             )
             _say(f"{'question over 90 days, ms':44} {'p50':>8} {'p95':>8} {'CPU':>8} {'rows':>7}")
             for name, middle, high, cpu, count in [each async for each in _questions(ledger)]:
@@ -96,22 +99,31 @@ async def _postgres(_: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], Awai
         yield SqlLedger(database), size
 
 
-async def _fill(ledger: SqlLedger, batches: Iterator[list[UsageRecord]]) -> tuple[float, float]:
-    """Records the calls and says how many went in a second, and microseconds of our CPU for each."""
+async def _there(ledger: SqlLedger) -> int:
+    """How many calls a run before has left."""
+    whole = UsageQuery(organization_id=_ORGANIZATION, start=_START, end=_END)
+    return sum(each.sums["calls"] for each in await ledger.sums(whole))
+
+
+async def _fill(ledger: SqlLedger, batches: Iterator[list[UsageRecord]], rows: int, there: int) -> None:
+    """Records the calls and says now and then how many went in a second, and microseconds of our CPU for each."""
     spent = cpu_s = 0.0
-    done = 0
+    done = told = 0
     for batch in batches:
         began, cpu_began = time.perf_counter(), time.process_time()
         await ledger.add(batch)
         spent += time.perf_counter() - began
         cpu_s += time.process_time() - cpu_began
         done += len(batch)
-        if done % 100_000 == 0 and sys.stderr.isatty():
-            sys.stderr.write(f"\r{done:,} rows, {done / spent:,.0f} a second ")
-    return done / spent, cpu_s / done * 1e6
+        if done - told >= rows / _TOLD or there + done >= rows:
+            told = done
+            _say(
+                f"{there + done:,} calls are there; {done / spent:,.0f} rows/s with their rollups, {cpu_s / done * 1e6:.0f} us of CPU each"
+            )
 
 
-def _batches(rows: int, keys: int, size: int) -> Iterator[list[UsageRecord]]:
+def _batches(rows: int, keys: int, size: int, there: int) -> Iterator[list[UsageRecord]]:
+    """All calls in order, without the first ones: those are there."""
     draw = random.Random(1)
     holders = [
         (f"ns_{number % 20:020}", f"key_{number:020}", draw.sample(_MODELS, k=3)) for number in range(keys)
@@ -121,7 +133,10 @@ def _batches(rows: int, keys: int, size: int) -> Iterator[list[UsageRecord]]:
     step = timedelta(days=_DAYS) / rows
     batch: list[UsageRecord] = []
     for number, holder in enumerate(draw.choices(holders, weights, k=rows)):
-        batch.append(_call(draw, number, _START + step * number, holder))
+        call = _call(draw, number, _START + step * number, holder)
+        if number < there:
+            continue
+        batch.append(call)
         if len(batch) == size:
             yield batch
             batch = []
@@ -167,28 +182,48 @@ async def _questions(ledger: SqlLedger) -> AsyncIterator[Measured]:
     odd = replace(whole, start=_START + timedelta(hours=7, minutes=20), end=_END - timedelta(hours=3))
     last_day = replace(whole, start=_END - timedelta(days=1))
     key = replace(whole, key_id="key_" + "0" * 20)
+    space = replace(whole, namespaces=(f"ns_{0:020}",))
     some = replace(whole, namespaces=tuple(f"ns_{number:020}" for number in range(5)))
+    model = replace(whole, model=_MODELS[1][1])
+
+    def ask(query: UsageQuery, *by: Dimension, with_latency: bool = False) -> Callable[[], Awaitable[Any]]:
+        return lambda: add_up(ledger, query, by, with_latency=with_latency)
+
     asked: dict[str, Callable[[], Awaitable[Any]]] = {
-        "by day": lambda: add_up(ledger, whole, ("day",)),
-        "by model, with percentiles": lambda: add_up(ledger, whole, ("provider", "model"), with_latency=True),
-        "by day and model": lambda: add_up(ledger, whole, ("day", "model")),
-        "by namespace": lambda: add_up(ledger, whole, ("namespace_id",)),
-        "by key": lambda: add_up(ledger, whole, ("key_id",)),
-        "one key by day, with percentiles": lambda: add_up(ledger, key, ("day",), with_latency=True),
-        "five namespaces by model": lambda: add_up(ledger, some, ("model",)),
-        "from one odd hour to another, by model": lambda: add_up(ledger, odd, ("model",), with_latency=True),
-        "the last day by hour and model": lambda: add_up(
-            ledger, last_day, ("hour", "model"), with_latency=True
-        ),
+        "by day": ask(whole, "day"),
+        "by day, with percentiles": ask(whole, "day", with_latency=True),
+        "by model, with percentiles": ask(whole, "provider", "model", with_latency=True),
+        "by provider": ask(whole, "provider"),
+        "by day and model": ask(whole, "day", "model"),
+        "by namespace": ask(whole, "namespace_id"),
+        "by namespace, with percentiles": ask(whole, "namespace_id", with_latency=True),
+        "by day and namespace": ask(whole, "day", "namespace_id"),
+        "by key": ask(whole, "key_id"),
+        "by key, with percentiles": ask(whole, "key_id", with_latency=True),
+        "errors: by status": ask(whole, "status"),
+        "errors of each key: by key and status": ask(whole, "key_id", "status"),
+        "one key by day, with percentiles": ask(key, "day", with_latency=True),
+        "one key by model": ask(key, "model"),
+        "one namespace by day": ask(space, "day"),
+        "one namespace by key": ask(space, "key_id"),
+        "five namespaces by model": ask(some, "model"),
+        "one model by day, with percentiles": ask(model, "day", with_latency=True),
+        "one model by namespace": ask(model, "namespace_id"),
+        "one model by key": ask(model, "key_id"),
+        "odd hours: by model, with percentiles": ask(odd, "model", with_latency=True),
+        "odd hours: by namespace": ask(odd, "namespace_id"),
+        "odd hours: by key": ask(odd, "key_id"),
+        "odd hours: one key by model": ask(replace(odd, key_id=key.key_id), "model"),
+        "the last day by hour and model": ask(last_day, "hour", "model", with_latency=True),
         "the newest 100 calls": lambda: ledger.list_records(_ORGANIZATION, limit=100),
     }
-    for name, ask in asked.items():
-        found = await ask()
+    for name, put in asked.items():
+        found = await put()
         times = []
         spent = time.process_time()
         for _ in range(_TURNS):
             began = time.perf_counter()
-            await ask()
+            await put()
             times.append((time.perf_counter() - began) * 1000)
         cpu_ms = (time.process_time() - spent) * 1000 / _TURNS
         yield name, statistics.median(times), statistics.quantiles(times, n=20)[-1], cpu_ms, len(found)

@@ -28,6 +28,7 @@ QUERIES = {
     "one key": replace(ALL, key_id="key_1"),
     "one model": replace(ALL, provider="openai", model="m1"),
     "errors": replace(ALL, status="error"),
+    "those that ended well": replace(ALL, status="ok", namespaces=("ns_1",)),
     "one operation": replace(ALL, operation="chat"),
     "some namespaces": replace(ALL, namespaces=("ns_0", "ns_2", "none")),
     "no namespace": replace(ALL, namespaces=()),
@@ -40,6 +41,7 @@ GROUPS: tuple[tuple[Dimension, ...], ...] = (
     ("hour", "model"),
     ("provider", "model", "status"),
     ("key_id",),
+    ("status", "key_id"),
     ("day", "namespace_id", "operation"),
 )
 

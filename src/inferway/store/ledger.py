@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from inferway.errors import StoreUnavailable
 from inferway.store.moments import to_microseconds
 from inferway.store.usage_rows import COLUMNS, NAMES, record_of, row_of, written_attempts
@@ -25,15 +27,20 @@ from inferway.usage.queries import (
     Cutoffs,
     Dimension,
     Latencies,
+    Part,
     Place,
     Repriced,
+    Span,
     UsageQuery,
     UsageSum,
+    ended_spans,
+    is_by_status,
     latency_spans,
     merged,
     merged_latencies,
     old_rollups,
     spans,
+    told_apart,
 )
 from inferway.usage.records import UsageRecord
 from inferway.usage.rollups import Rolled, roll, roll_changes
@@ -92,8 +99,17 @@ class SqlLedger:
 
     async def sums(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[UsageSum, ...]:
         """See `Ledger`."""
-        rows = await self._report([select_sums(query, span, by) for span in spans(query, by)])
-        return merged(by, ((tuple(row[: len(by)]), tuple(row[len(by) :])) for row in rows))
+        if not is_by_status(query, by):
+            return merged(by, await self._parts(query, spans(query, by), by))
+        # All but the others ended well, which takes all the others, whatever is asked for.
+        others = query if query.status != "ok" else replace(query, status=None)
+        badly = await self._parts(others, ended_spans(query, by), by)
+        together = await self._parts(replace(query, status=None), spans(query, by), by)
+        return merged(by, told_apart(query, by, together, badly))
+
+    async def _parts(self, query: UsageQuery, parts: Sequence[Span], by: tuple[Dimension, ...]) -> list[Part]:
+        rows = await self._report([select_sums(query, span, by) for span in parts])
+        return [(tuple(row[: len(by)]), tuple(row[len(by) :])) for row in rows]
 
     async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
         """See `Ledger`."""

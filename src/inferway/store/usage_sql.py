@@ -1,45 +1,57 @@
 """The statements of the ledger: one text for every database."""
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from itertools import chain
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from inferway.store.moments import to_microseconds
-from inferway.store.work import Ask, Row
-from inferway.usage.queries import FILTERS, STATUSES, Dimension, Place, Span, UsageQuery
-from inferway.usage.rollups import SUMS, LatencyKey, Rolled
+from inferway.store.work import Ask, Kind, Merge, Row
+from inferway.usage.queries import FILTERS, Dimension, Place, Span, UsageQuery
+from inferway.usage.rollups import (
+    BY_NAMESPACE,
+    COUNTED,
+    DAY_HOURS,
+    HOURLY,
+    WEEK_HOURS,
+    WEEKLY,
+    LatencyKey,
+    Rolled,
+)
 
 _Part = tuple[str, list[Any]]
 
-ROLLUP_KEY = (
-    *(
-        "organization_id",
-        "view",
-        "hour",
-        "namespace_id",
-        "key_id",
-        "provider",
-        "model",
-        "operation",
-        "status",
-    ),
-)
-LATENCY_KEY = (*ROLLUP_KEY[:-1], "step")
-_COUNTS = tuple(f"calls_{number}" for number in range(16))
+_PLACE: Final[Mapping[str, Kind]] = {
+    "organization_id": "text",
+    **dict.fromkeys(("view", "hour"), "integer"),
+    **dict.fromkeys(("key_id", "namespace_id"), "text"),
+}
+_NAMES: Final[Mapping[str, Kind]] = dict.fromkeys(("provider", "model", "operation"), "text")
+_ROLLUP_KEY: Final[Mapping[str, Kind]] = {**_PLACE, **_NAMES, "status": "text"}
+_LATENCY_KEY: Final[Mapping[str, Kind]] = {**_PLACE, "step": "integer", **_NAMES}
+"""The tables' own order: hours first in each view, so that new rows lie together, then keys, so that each hour leads to those of one."""
+
+_COUNTS: Final = tuple(f"calls_{number}" for number in range(16))
 """A row has sixteen buckets of a histogram side by side (a step of four doublings): most groups need one or two rows for all of theirs."""
-_ENDS = tuple(f"CASE WHEN status = '{name}' THEN calls ELSE 0 END" for name in STATUSES)
-_AT_ONCE = 64
 _DAY = "hour / 24 * 24"
+_SOUGHT_MAX = 3000
+"""So many hours, days or weeks of one key are looked up one by one; of more, all keys' are read."""
 
 
-def roll_statements(rolled: Rolled) -> list[Ask]:
-    """Adds to the rollups, many rows to a statement. Rows come in the order of their keys, so that two writers never wait crosswise."""
-    sums = [(*key, *values) for key, values in sorted(rolled.sums.items()) if any(values)]
-    latencies = [(*key, *counts) for key, counts in sorted(_side_by_side(rolled.latencies).items())]
+def roll_statements(rolled: Rolled) -> list[Merge]:
+    """Adds to the rollups. Rows come in the order of their keys, so that two writers never wait crosswise."""
+    sums = [
+        (organization, view, hour, key_id, namespace_id, *names, *values)
+        for (organization, view, hour, namespace_id, key_id, *names), values in rolled.sums.items()
+        if any(values)
+    ]
+    latencies = [
+        (organization, view, hour, key_id, namespace_id, step, *names, *counts)
+        for (organization, view, hour, namespace_id, key_id, *names, step), counts in _side_by_side(
+            rolled.latencies
+        ).items()
+    ]
     return [
-        *_upserts("usage_rollups", ROLLUP_KEY, SUMS, sums),
-        *_upserts("usage_latencies", LATENCY_KEY, _COUNTS, latencies),
+        Merge("usage_rollups", _ROLLUP_KEY, COUNTED, sorted(sums)),
+        Merge("usage_latencies", _LATENCY_KEY, _COUNTS, sorted(latencies)),
     ]
 
 
@@ -63,54 +75,41 @@ def counts_of(rows: Sequence[Row], dimensions: int) -> Iterator[tuple[tuple[Any,
                 yield group, bucket, count
 
 
-def _upserts(
-    table: str, key: tuple[str, ...], added: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> list[Ask]:
-    parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    return [Ask(_upsert(table, key, added, len(part)), tuple(chain.from_iterable(part))) for part in parts]
-
-
-@lru_cache(maxsize=2 * _AT_ONCE)
-def _upsert(table: str, key: tuple[str, ...], added: tuple[str, ...], count: int) -> str:
-    """The statement for some rows. To write it takes longer than to run it."""
-    width = len(key) + len(added)
-    places = ", ".join(
-        f"({', '.join(f'${number}' for number in range(start + 1, start + width + 1))})"
-        for start in range(0, count * width, width)
-    )
-    adding = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in added)
-    return (
-        f"INSERT INTO {table} ({', '.join((*key, *added))}) VALUES {places} "  # noqa: S608 - names of ours
-        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {adding}"
-    )
-
-
 def select_sums(query: UsageQuery, span: Span, by: tuple[Dimension, ...]) -> Ask:
-    """One row for each group: the dimensions, then the sums in order and how many calls ended in each way."""
-    dimensions = [_DAY if name == "day" else name for name in by]
-    columns = [*dimensions, *(f"CAST(SUM({name}) AS BIGINT)" for name in (*SUMS, *_ENDS))]
-    where, values = _within(query, span)
-    group = f" GROUP BY {', '.join(dimensions)}" if dimensions else " HAVING COUNT(*) > 0"
-    return _numbered(f"SELECT {', '.join(columns)} FROM usage_rollups WHERE {where}{group}", values)  # noqa: S608 - names of ours
+    """One row for each group: the dimensions, then what is counted of it, in order."""
+    return _added_up("usage_rollups", COUNTED, _dimensions(span, by), _within(query, span))
 
 
 def select_latencies(query: UsageQuery, span: Span, by: tuple[Dimension, ...]) -> Ask:
     """One row for each group and step of the histogram: the dimensions, the step, the calls in each of its buckets."""
-    dimensions = [*(_DAY if name == "day" else name for name in by), "step"]
-    counts = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in _COUNTS)
-    where, values = _within(query, span, but="status")
-    names = ", ".join(dimensions)
-    return _numbered(
-        f"SELECT {names}, {counts} FROM usage_latencies WHERE {where} GROUP BY {names}",  # noqa: S608 - as above
-        values,
-    )
+    part = _within(query, span, but="status")
+    return _added_up("usage_latencies", _COUNTS, [*_dimensions(span, by), "step"], part)
+
+
+def _dimensions(span: Span, by: tuple[Dimension, ...]) -> list[str]:
+    # The hour of a day's row is the day's own first: what is in the order of the table takes no sorting.
+    day = _DAY if span.view in HOURLY else "hour"
+    return [day if name == "day" else name for name in by]
+
+
+def _added_up(table: str, counts: Sequence[str], dimensions: Sequence[str], part: _Part) -> Ask:
+    where, values = part
+    told = [*dimensions, *(f"CAST(SUM({name}) AS BIGINT)" for name in counts)]
+    group = f" GROUP BY {', '.join(dimensions)}" if dimensions else " HAVING COUNT(*) > 0"
+    return _numbered(f"SELECT {', '.join(told)} FROM {table} WHERE {where}{group}", values)  # noqa: S608 - names of ours
 
 
 def _within(query: UsageQuery, span: Span, but: str = "") -> _Part:
-    # The view stands in the text, because the index of the keys' days is one of that view alone.
-    where = f"organization_id = ? AND view = {int(span.view)} AND hour >= ? AND hour < ?"
-    picks, values = _picks(query, but)
-    return where + picks, [query.organization_id, span.first, span.end, *values]
+    where, values = f"organization_id = ? AND view = {int(span.view)}", [query.organization_id]
+    picks, picked = _picks(query, but)
+    step = WEEK_HOURS if span.view in WEEKLY else 1 if span.view in HOURLY else DAY_HOURS
+    hours = range(span.first, span.end, step)
+    by_namespace = query.namespaces is not None and span.view in BY_NAMESPACE
+    if (query.key_id is None and not by_namespace) or len(hours) > _SOUGHT_MAX:
+        return f"{where} AND hour >= ? AND hour < ?{picks}", [*values, span.first, span.end, *picked]
+    # Each hour is gone to, and in it the key or, where no row has one, the namespaces.
+    seek = " AND key_id = ''" if by_namespace else ""
+    return f"{where} AND hour IN ({', '.join('?' * len(hours))}){seek}{picks}", [*values, *hours, *picked]
 
 
 def _picks(query: UsageQuery, but: str = "") -> _Part:

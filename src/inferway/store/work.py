@@ -40,7 +40,31 @@ class Fill(Struct, frozen=True):
     rows: Sequence[tuple[Any, ...]]
 
 
-Work = Generator[Ask | Each | Fill, Sequence[Row], T]
+class Merge(Struct, frozen=True):
+    """Rows in bulk whose counts are added to those of the row that has the same key, if there is one. It answers with nothing.
+
+    `key` are names and their kinds, `added` names of integers behind them, in the order of the values. No two rows have the same key.
+    """
+
+    table: str
+    key: Mapping[str, Kind]
+    added: Sequence[str]
+    rows: Sequence[tuple[Any, ...]]
+
+    @property
+    def columns(self) -> dict[str, Kind]:
+        """All of them, with their kinds."""
+        return {**self.key, **dict.fromkeys(self.added, "integer")}
+
+    @property
+    def rule(self) -> str:
+        """What the statement says of rows that are there."""
+        adding = ", ".join(f"{name} = {self.table}.{name} + excluded.{name}" for name in self.added)
+        return f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {adding}"
+
+
+Step = Ask | Each | Fill | Merge
+Work = Generator[Step, Sequence[Row], T]
 """Yields statements, is sent their rows, and returns what came of it. It may raise: then nothing of it remains."""
 
 

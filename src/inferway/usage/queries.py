@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from inferway.types import METERS
-from inferway.usage.records import RecordStatus, UsageRecord
-from inferway.usage.rollups import DAILY, DAY_HOURS, HOURLY, SUMS, WEEK_HOURS, WEEKLY, View
+from inferway.usage.records import UsageRecord
+from inferway.usage.rollups import DAILY, DAY_HOURS, HOURLY, STATUSES, SUMS, WEEK_HOURS, WEEKLY, View
 
 Dimension = Literal["hour", "day", "namespace_id", "key_id", "provider", "model", "operation", "status"]
 FILTERS = ("key_id", "provider", "model", "operation", "status")
 _HOUR_S = 3600
-STATUSES: tuple[RecordStatus, ...] = ("ok", "partial", "error", "client_disconnected", "unknown")
+_MONTH_AND_MORE = timedelta(days=35)
 
 
 class UsageQuery(Struct, frozen=True, kw_only=True):
@@ -111,21 +111,18 @@ class Span(Struct, frozen=True, kw_only=True):
 
 
 def spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
-    """The parts of a query's range: weeks and days where they are whole, hours at its ends or when hours are asked for.
-
-    Days also when one key is asked for: an index leads to those of a key.
-    """
+    """The parts of a query's range: weeks and days where they are whole, hours at its ends or when hours are asked for."""
     hour, day, week = _views(query, by)
     sizes = [(WEEK_HOURS, week), (DAY_HOURS, day), (1, hour)]
     if "hour" in by:
         sizes = sizes[2:]
-    elif "day" in by or query.key_id is not None:
+    elif "day" in by:
         sizes = sizes[1:]
     return tuple(_cut(*_hours(query), sizes))
 
 
 def _cut(first: int, end: int, sizes: Sequence[tuple[int, View]]) -> list[Span]:
-    """A range in as large pieces as it has whole ones of; the last size is an hour."""
+    """A range in as large pieces as it has whole ones of; the last size divides both ends."""
     if end <= first:
         return []
     (size, view), *finer = sizes
@@ -133,6 +130,16 @@ def _cut(first: int, end: int, sizes: Sequence[tuple[int, View]]) -> list[Span]:
     if begin >= stop:
         return _cut(first, end, finer)
     return [*_cut(first, begin, finer), Span(view=view, first=begin, end=stop), *_cut(stop, end, finer)]
+
+
+def ended_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
+    """The same parts in the views that tell how calls ended which did not end well."""
+    return tuple(Span(view=each.view.ended(), first=each.first, end=each.end) for each in spans(query, by))
+
+
+def is_by_status(query: UsageQuery, by: tuple[Dimension, ...]) -> bool:
+    """Whether a question needs the views that tell how calls ended."""
+    return query.status is not None or "status" in by
 
 
 def latency_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, ...]:
@@ -143,22 +150,27 @@ def latency_spans(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[Span, .
     if end <= first:
         return ()
     days = (first // DAY_HOURS * DAY_HOURS, -(-end // DAY_HOURS) * DAY_HOURS)
-    return (Span(view=View.KEY_DAY, first=days[0], end=days[1]),)
+    _, day, week = _views(query, by)
+    sizes = [(WEEK_HOURS, week), (DAY_HOURS, day)]
+    return tuple(_cut(*days, sizes[1:] if "day" in by else sizes))
 
 
 def has_latencies(query: UsageQuery, by: tuple[Dimension, ...]) -> bool:
     """Whether histograms can answer: they know nothing of how calls ended, and no hours by key."""
-    is_by_status = query.status is not None or "status" in by
-    return not is_by_status and not ("hour" in by and _is_by_key(query, by))
+    return not is_by_status(query, by) and not ("hour" in by and _is_by_key(query, by))
 
 
 def _views(query: UsageQuery, by: tuple[Dimension, ...]) -> tuple[View, View, View]:
     """The coarsest views that can tell: by hour, by day and by week."""
     if _is_by_key(query, by):
-        return View.KEY_HOUR, View.KEY_DAY, View.KEY_WEEK
-    if query.namespaces is not None or "namespace_id" in by:
-        return View.NAMESPACE_HOUR, View.NAMESPACE_DAY, View.NAMESPACE_WEEK
-    return View.HOUR, View.DAY, View.WEEK
+        views = (View.KEY_HOUR, View.KEY_DAY, View.KEY_WEEK)
+    elif query.namespaces is not None or "namespace_id" in by:
+        views = (View.NAMESPACE_HOUR, View.NAMESPACE_DAY, View.NAMESPACE_WEEK)
+    else:
+        return View.HOUR, View.DAY, View.WEEK
+    if any(name in by or getattr(query, name) is not None for name in ("provider", "model", "operation")):
+        return views
+    return views[0].of_all(), views[1].of_all(), views[2].of_all()
 
 
 def _is_by_key(query: UsageQuery, by: tuple[Dimension, ...]) -> bool:
@@ -172,11 +184,12 @@ def _hours(query: UsageQuery) -> tuple[int, int]:
 def spending(
     organization_id: str, start: datetime, key_id: str | None, namespace_id: str | None
 ) -> UsageQuery:
-    """All that was spent since a moment, by one key or in one namespace when they are named."""
+    """All that was spent since the beginning of a month, by one key or in one namespace when they are named."""
     return UsageQuery(
         organization_id=organization_id,
         start=start,
-        end=datetime.max.replace(tzinfo=UTC),
+        # Days of a range with an end are looked up one by one.
+        end=start + _MONTH_AND_MORE,
         key_id=key_id,
         namespaces=None if namespace_id is None else (namespace_id,),
     )
@@ -202,7 +215,7 @@ def merged(
 ) -> tuple[UsageSum, ...]:
     """The sums of several spans as one, in the order of their groups; hours become moments.
 
-    Values stand in the order of `SUMS`, with the calls of each of `STATUSES` behind them.
+    Values stand in the order of `COUNTED`; a group without calls is left out.
     """
     found: dict[tuple[Any, ...], Sequence[int]] = {}
     for group, values in parts:
@@ -217,7 +230,35 @@ def merged(
             },
         )
         for group, values in sorted(found.items())
+        if values[0]
     )
+
+
+Part = tuple[tuple[Any, ...], Sequence[int]]
+"""A group and what is counted of it, in the order of `COUNTED`."""
+
+
+def told_apart(
+    query: UsageQuery, by: tuple[Dimension, ...], together: Iterable[Part], badly: Iterable[Part]
+) -> list[Part]:
+    """The parts of a question by status, from those of all calls and from those of the calls that did not end well.
+
+    Calls that ended well are all but the others: nothing else counts them by themselves.
+    """
+    place = by.index("status") if "status" in by else len(by)
+
+    def as_well(group: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*group[:place], "ok", *group[place + 1 :])[: len(by)]
+
+    parts: list[Part] = []
+    for group, values in badly:
+        if query.status != "ok":
+            parts.append((group, values))
+        if query.status in (None, "ok"):
+            parts.append((as_well(group), [-each for each in values]))
+    if query.status in (None, "ok"):
+        parts += [(as_well(group), values) for group, values in together]
+    return parts
 
 
 def merged_latencies(

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from inferway.usage.queries import STATUSES, Cutoffs, UsageQuery, hour_of, old_rollups, spans
+from inferway.usage.queries import Cutoffs, UsageQuery, hour_of, old_rollups, spans
 from inferway.usage.records import RecordStatus
-from inferway.usage.rollups import DAILY, HOURLY, WEEKLY, View
+from inferway.usage.rollups import DAILY, HOURLY, STATUSES, WEEKLY, View
 
 START = datetime(2026, 3, 4, tzinfo=UTC)
 QUERY = UsageQuery(organization_id="org_1", start=START, end=START)
@@ -34,10 +34,8 @@ def test_ninety_days_are_a_few_weeks_and_days() -> None:
     pieces = [(span.view, (span.end - span.first) // SIZES[span.view]) for span in spans(query, ("model",))]
     assert pieces == [(View.DAY, 1), (View.WEEK, 12), (View.DAY, 5)]
     assert [span.view for span in spans(query, ("day",))] == [View.DAY]
-    one_key = replace(query, key_id="key_1")
-    assert [span.view for span in spans(one_key, ("model",))] == [View.KEY_DAY], (
-        "an index leads to a key's days"
-    )
+    one_key = spans(replace(query, key_id="key_1"), ("model",))
+    assert [span.view for span in one_key] == [View.KEY_DAY, View.KEY_WEEK, View.KEY_DAY]
 
 
 def test_a_week_is_kept_until_its_last_day_may_go() -> None:

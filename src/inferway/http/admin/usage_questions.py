@@ -11,7 +11,8 @@ from inferway.errors import InvalidShape, NotFound
 from inferway.http.admin.endpoint import Visit
 from inferway.http.admin.query import Choice, Moment, Text, Words
 from inferway.types import Operation
-from inferway.usage.queries import STATUSES, Dimension, UsageQuery
+from inferway.usage.queries import Dimension, UsageQuery
+from inferway.usage.rollups import STATUSES
 
 DIMENSIONS: Final[dict[str, Dimension]] = {
     "day": "day",

@@ -3,23 +3,28 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from inferway.errors import StoreUnavailable
 from inferway.usage.queries import (
     FILTERS,
-    STATUSES,
     Cutoffs,
     Dimension,
     Latencies,
+    Part,
     Place,
     Repriced,
     Span,
     UsageQuery,
     UsageSum,
+    ended_spans,
+    is_by_status,
     latency_spans,
     merged,
     merged_latencies,
     old_rollups,
     spans,
+    told_apart,
 )
 from inferway.usage.records import UsageRecord
 from inferway.usage.rollups import (
@@ -83,13 +88,17 @@ class MemoryLedger:
     async def sums(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[UsageSum, ...]:
         """See `Ledger`."""
         self._require()
-        parts: list[tuple[tuple[Any, ...], Sequence[int]]] = []
-        for span in spans(query, by):
-            for key in _within(self._sums, query, span):
-                values = self._sums[key]
-                ends = [values[0] if name == key[-1] else 0 for name in STATUSES]
-                parts.append((_group(key, by), [*values, *ends]))
-        return merged(by, parts)
+        if not is_by_status(query, by):
+            return merged(by, self._parts(query, spans(query, by), by))
+        others = query if query.status != "ok" else replace(query, status=None)
+        badly = self._parts(others, ended_spans(query, by), by)
+        together = self._parts(replace(query, status=None), spans(query, by), by)
+        return merged(by, told_apart(query, by, together, badly))
+
+    def _parts(self, query: UsageQuery, parts: Sequence[Span], by: tuple[Dimension, ...]) -> list[Part]:
+        return [
+            (_group(key, by), self._sums[key]) for span in parts for key in _within(self._sums, query, span)
+        ]
 
     async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
         """See `Ledger`."""

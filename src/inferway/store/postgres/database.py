@@ -14,7 +14,7 @@ from inferway.store.errors import StoreError
 from inferway.store.migrations.revisions import CURRENT, VERSION_TABLE, is_current, statements
 from inferway.store.postgres.outage import Outage
 from inferway.store.postgres.texts import from_text, to_text
-from inferway.store.work import Ask, Each, Fill, Row, Taken, Work
+from inferway.store.work import Ask, Each, Fill, Merge, Row, Step, Taken, Work
 
 _log = logging.getLogger("inferway.store")
 T = TypeVar("T")
@@ -248,22 +248,22 @@ async def _do(connection: asyncpg.Connection, work: Work[T]) -> T:
             rows = await _ask(connection, step)
 
 
-async def _ask(connection: asyncpg.Connection, step: Ask | Each | Fill) -> Sequence[Row]:
+async def _ask(connection: asyncpg.Connection, step: Step) -> Sequence[Row]:
     if isinstance(step, Ask):
         return from_text(await connection.fetch(step.text, *to_text(step.values)))
     if isinstance(step, Each):
         await connection.executemany(step.text, [to_text(row) for row in step.rows])
         return ()
-    values = zip(*map(to_text, step.rows), strict=True) if step.rows else ([] for _ in step.columns)
-    done = await connection.execute(_fill_text(step), *map(list, values))
+    values = zip(*step.rows, strict=True) if step.rows else ([] for _ in step.columns)
+    kinds = step.columns.values()
+    columns = [to_text(each) if kind == "text" else each for kind, each in zip(kinds, values, strict=True)]
+    done = await connection.execute(_fill_text(step), *columns)
     return ((int(done.rpartition(" ")[2]),),)
 
 
-def _fill_text(step: Fill) -> str:
+def _fill_text(step: Fill | Merge) -> str:
     """One statement for all rows: a list of values for each column."""
     arrays = ", ".join(f"${number}::{_ARRAYS[kind]}" for number, kind in enumerate(step.columns.values(), 1))
+    rule = step.rule if isinstance(step, Merge) else f"ON CONFLICT ({step.key}) DO NOTHING"
     # Names of our own tables and columns.
-    return (
-        f"INSERT INTO {step.table} ({', '.join(step.columns)}) SELECT * FROM unnest({arrays}) "  # noqa: S608
-        f"ON CONFLICT ({step.key}) DO NOTHING"
-    )
+    return f"INSERT INTO {step.table} ({', '.join(step.columns)}) SELECT * FROM unnest({arrays}) {rule}"  # noqa: S608

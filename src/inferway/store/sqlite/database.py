@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, cast
 from inferway.errors import StoreUnavailable
 from inferway.store.errors import StoreError
 from inferway.store.migrations.revisions import CURRENT, VERSION_TABLE, is_current, revisions, statements
-from inferway.store.work import Ask, Each, Fill, Row, Taken, Work
+from inferway.store.work import Ask, Each, Merge, Row, Step, Taken, Work
 
 FILE_NAME = "inferway.db"
 
@@ -135,16 +136,18 @@ def _do(connection: sqlite3.Connection, work: Work[T]) -> T:
         rows = _ask(connection, step)
 
 
-def _ask(connection: sqlite3.Connection, step: Ask | Each | Fill) -> Sequence[Row]:
+def _ask(connection: sqlite3.Connection, step: Step) -> Sequence[Row]:
     if isinstance(step, Ask):
         return connection.execute(_places(step.text), step.values).fetchall()
     if isinstance(step, Each):
         connection.executemany(_places(step.text), step.rows)
         return ()
     before = connection.total_changes
+    rule = step.rule if isinstance(step, Merge) else f"ON CONFLICT ({step.key}) DO NOTHING"
     for start in range(0, len(step.rows), _ROWS_AT_ONCE):
         part = step.rows[start : start + _ROWS_AT_ONCE]
-        connection.execute(_fill_text(step, len(part)), list(chain.from_iterable(part)))
+        text = _fill_text(step.table, tuple(step.columns), rule, len(part))
+        connection.execute(text, list(chain.from_iterable(part)))
     return ((connection.total_changes - before,),)
 
 
@@ -153,10 +156,11 @@ def _places(text: str) -> str:
     return text.replace("$", "?")
 
 
-def _fill_text(step: Fill, count: int) -> str:
-    places = ", ".join([f"({', '.join('?' * len(step.columns))})"] * count)
+@lru_cache(maxsize=16)
+def _fill_text(table: str, columns: tuple[str, ...], rule: str, count: int) -> str:
+    places = ", ".join([f"({', '.join('?' * len(columns))})"] * count)
     # Names of our own tables and columns.
-    return f"INSERT INTO {step.table} ({', '.join(step.columns)}) VALUES {places} ON CONFLICT ({step.key}) DO NOTHING"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {places} {rule}"  # noqa: S608
 
 
 def _in_transaction(connection: sqlite3.Connection, function: Callable[[], T]) -> T:
