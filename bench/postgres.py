@@ -6,11 +6,18 @@ from contextlib import asynccontextmanager
 from inferway.store.postgres.database import PostgresDatabase
 from tests.databases.postgres import postgres_server
 
+_SETTINGS = {
+    # As a server has them that keeps what it is given, and tidies up.
+    **dict.fromkeys(("fsync", "full_page_writes", "autovacuum"), "on"),
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+}
+
 
 @asynccontextmanager
 async def running() -> AsyncIterator[tuple[PostgresDatabase, Callable[[], Awaitable[int]]]]:
     """A fresh database on a server of its own, and what tells its size in bytes."""
-    with postgres_server() as server:
+    with postgres_server(**_SETTINGS) as server:
         database = PostgresDatabase(server.new_database(), timeout_s=60)
         await database.bring_up_to_date()
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,8 +39,8 @@ _SETTINGS = {
 class Postgres:
     """A server in a folder. As root it runs as somebody else, since it refuses to run as root."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self._folder, self._settings = folder, _SETTINGS | dict(settings)
         self._data = folder / "data"
         self._password = secrets.token_hex(8)
         self._numbers = itertools.count(1)
@@ -58,7 +58,7 @@ class Postgres:
         return f"postgresql://postgres:{self._password}@127.0.0.1:{port or self.port}/{database}"
 
     def start(self) -> None:
-        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -161,14 +161,14 @@ def _programs(folder: Path, *, is_shared: bool) -> Path:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """A server that runs until the end of the block."""
+def postgres_server(**settings: str) -> Iterator[Postgres]:
+    """A server that runs until the end of the block; `settings` are set beside those that suit tests, or in their place."""
     # Not in pytest's folder, which only its owner may look into.
     folder = Path(tempfile.mkdtemp(prefix="inferway-postgres-"))
     folder.chmod(0o755)
     server = None
     try:
-        server = Postgres(folder)
+        server = Postgres(folder, settings)
         server.start()
         yield server
     finally:

@@ -146,3 +146,20 @@ def test_secrets_that_others_can_read_are_found(tmp_path: Path) -> None:
         "inferway.toml",
     }
     assert "sk-x" not in text
+
+
+def test_a_provider_that_is_left_alone_is_named(tmp_path: Path) -> None:
+    call = {"provider": "openai", "model": "gpt-4o", "inputs": {"prompts": ["hi"]}}
+    env = {
+        "OPENAI_API_KEY": "sk-canary",
+        "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
+        "INFERWAY_CALLS__BREAKER_FAILURES": "1",
+    }
+    with serving(tmp_path, **env) as served:
+        assert served.call(call)[0] == 503
+        code, found, text = examine(tmp_path)
+    assert (code, found["circuits"][0]["state"]) == (0, "warn")
+    assert found["circuits"][0]["message"].startswith(
+        "openai failed 1 times in a row under the operator's key"
+    )
+    assert "sk-canary" not in text

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.resilience.budget import RetryRules
-from inferway.resilience.circuits import BreakerRules, Circuits
+from inferway.resilience.circuits import BreakerRules, Circuits, CircuitState
 from inferway.resilience.lines import Lines
 from inferway.settings import CallSettings, Settings
 
@@ -45,6 +45,18 @@ def breakers(lines: Lines) -> Iterable[tuple[str, str, str]]:
         known = worst.setdefault((each.provider, each.credential), state)
         worst[each.provider, each.credential] = max(known, state, key=_WORSE.index)
     return ((provider, credential, state) for (provider, credential), state in worst.items())
+
+
+def failing_circuits(settings: Settings) -> tuple[CircuitState, ...]:
+    """Which providers the processes of this machine do not call now, or call on trial alone.
+
+    Raises `OperatorError` when the data folder cannot be used.
+    """
+    circuits = open_circuits(settings)
+    try:
+        return tuple(each for each in circuits.states() if each.trips)
+    finally:
+        circuits.close()
 
 
 def left_alone(lines: Lines) -> frozenset[str]:

@@ -105,12 +105,14 @@ class Inferway:
         journal = _journal(settings)
         drain = Drain(journal, self.ledger, every_s=settings.journal.drain_s)
         draining = asyncio.create_task(drain.run())
+        content = make_keeping(settings, self.store.contents, self.directory)
         self.watching.start(
             Sources(
                 running=lambda: journal.open_intents,
                 backlog_bytes=lambda: journal.pending_bytes,
                 breakers=lambda: breakers(self.lines),
                 shed=lambda: self.valve.refused,
+                unkept=lambda: content.dropped,
             )
         )
         keeping = asyncio.create_task(self.limits.keeper.run())
@@ -118,7 +120,6 @@ class Inferway:
         once = make_once(settings, self.store.kept, journal, self.watching.observer)
         tending = asyncio.create_task(once.run())
         sweeping = asyncio.create_task(Retention(self.ledger, _kept(settings)).run())
-        content = make_keeping(settings, self.store.contents, self.directory)
         writing = asyncio.create_task(content.run())
         await start_sharing(self.fellows, self.flights)
         self._front = self._started(journal, draining, once, content)

@@ -20,6 +20,7 @@ from inferway.access.credentials import find_credentials
 from inferway.access.keys import digest_of
 from inferway.app.desk import ModelDesk, open_office
 from inferway.app.inspection import count_unpriced, find_waiting
+from inferway.app.resilience import failing_circuits
 from inferway.app.stores import DATABASE_FILE, look_at_store
 from inferway.cli.finding import Finding, fail, ok, warn
 from inferway.cli.outside import look_outside
@@ -57,6 +58,7 @@ def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
         _engines,
         _models,
         _providers,
+        _circuits,
         _prices,
         _backlog,
         _secrets,
@@ -206,6 +208,23 @@ def _providers(settings: Settings) -> Iterator[Finding]:
         yield ok("providers", "none with a key; local models need none")
     else:
         yield warn("providers", "none. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY.")
+
+
+def _circuits(settings: Settings) -> Iterator[Finding]:
+    # Without a server there are none: the next one begins with every circuit closed.
+    if find_running(settings.data_dir) is None:
+        return
+    failing = failing_circuits(settings)
+    for each in failing[:_SHOWN]:
+        whose = "a caller's" if each.credential == "caller" else "the operator's"
+        when = f"for {each.opens_for_s:.0f} s more" if each.state == "open" else "but for one call on trial"
+        yield warn(
+            "circuits",
+            f"{each.provider} failed {each.failures} times in a row under {whose} key and is left alone {when}. "
+            "Look at its status page, and at the log.",
+        )
+    if not failing:
+        yield ok("circuits", "no provider is left alone")
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:

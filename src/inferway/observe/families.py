@@ -73,6 +73,7 @@ class Families(Struct, frozen=True, kw_only=True):
     started: Family
     spilled: Family
     undelivered: Family
+    unkept: Family
     workers: Family
     uptime: Family
     build: Family
@@ -172,6 +173,9 @@ def families() -> Families:
         started=_gauge("process_start_time_seconds", "When a worker process started, in unix time.", *WORKER),
         spilled=_counter("inferway_dropped_series_total", "Label sets for which there was no room any more."),
         undelivered=_counter("inferway_telemetry_dropped_total", "Calls that no trace could be sent for."),
+        unkept=_counter(
+            "inferway_kept_calls_dropped_total", "Calls whose content should have been kept and could not be."
+        ),
         workers=_gauge("inferway_workers", "Worker processes that live."),
         uptime=_gauge("inferway_uptime_seconds", "Age of the oldest worker that lives."),
         build=_gauge("inferway_build_info", "What runs here; always 1.", "version", "python"),

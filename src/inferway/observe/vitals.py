@@ -22,13 +22,14 @@ _STATE = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 class Sources(Struct, frozen=True, kw_only=True):
     """Where numbers come from that others keep: calls under way, bytes of usage that wait, breakers
-    (provider, whose credential, state), calls that were shed so far."""
+    (provider, whose credential, state), and calls that no trace was sent for, that were shed, or whose content was not kept."""
 
     running: Callable[[], int] = lambda: 0
     backlog_bytes: Callable[[], int] = lambda: 0
     breakers: Callable[[], Iterable[tuple[str, str, str]]] = tuple
     undelivered: Callable[[], int] = lambda: 0
     shed: Callable[[], int] = lambda: 0
+    unkept: Callable[[], int] = lambda: 0
 
 
 class Vitals:
@@ -38,7 +39,7 @@ class Vitals:
         self._board, self._families, self._sources = board, families, sources
         self._worker = (str(board.seat),)
         self._processor_s = 0.0
-        self._spilled = self._undelivered = self._shed = 0
+        self._spilled = self._undelivered = self._shed = self._unkept = 0
         self._broken: set[tuple[str, str]] = set()
         self._set(families.started, self._worker, time.time())
         self.look()
@@ -78,6 +79,9 @@ class Vitals:
         shed = sources.shed()
         self._add(families.shed, (), shed - self._shed)
         self._shed = shed
+        unkept = sources.unkept()
+        self._add(families.unkept, (), unkept - self._unkept)
+        self._unkept = unkept
         self._look_at_breakers()
 
     def _look_at_breakers(self) -> None:

@@ -11,6 +11,7 @@ from inferway.observe.board import Board
 from inferway.observe.exposition import scrape
 from inferway.observe.families import families
 from inferway.observe.meter import CallMeter
+from inferway.observe.vitals import Sources, Vitals
 from inferway.types import Usage
 from tests.unit.observe.kit import PARAMETERS, settled, tried
 
@@ -179,3 +180,14 @@ def test_every_metric_has_a_unit_in_its_name_and_a_sentence() -> None:
         assert (family.kind != "histogram") or family.name.endswith("_seconds"), family.name
         assert family.about.endswith("."), family.name
         assert not {"key", "key_id", "namespace", "request_id", "organization"} & set(family.labels)
+
+
+def test_what_was_dropped_is_counted_as_often_as_it_happened(board: Board) -> None:
+    dropped = {"traces": 2, "contents": 3}
+    sources = Sources(undelivered=lambda: dropped["traces"], unkept=lambda: dropped["contents"])
+    vitals = Vitals(board, families(), sources)
+    dropped["contents"] = 5
+    vitals.look()
+    vitals.look()
+    assert board.cells[board.place(families().unkept, ())] == 5
+    assert board.cells[board.place(families().undelivered, ())] == 2

@@ -37,6 +37,8 @@ _SERVER_SETTINGS = {
     "application_name": "inferway",
     "statement_timeout": f"{int(_LONG_S * 1000)}",
     "idle_in_transaction_session_timeout": f"{int(_LONG_S * 1000)}",
+    # To compile a statement takes longer than any of ours runs.
+    "jit": "off",
     # The server notices within a minute that a machine has gone, and lets go of what it held.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
