@@ -22,6 +22,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from inferway.errors import StoreUnavailable
 from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.types import Usage
@@ -111,7 +112,7 @@ async def _fill(ledger: SqlLedger, batches: Iterator[list[UsageRecord]], rows: i
     done = told = 0
     for batch in batches:
         began, cpu_began = time.perf_counter(), time.process_time()
-        await ledger.add(batch)
+        await _add(ledger, batch)
         spent += time.perf_counter() - began
         cpu_s += time.process_time() - cpu_began
         done += len(batch)
@@ -120,6 +121,17 @@ async def _fill(ledger: SqlLedger, batches: Iterator[list[UsageRecord]], rows: i
             _say(
                 f"{there + done:,} calls are there; {done / spent:,.0f} rows/s with their rollups, {cpu_s / done * 1e6:.0f} us of CPU each"
             )
+
+
+async def _add(ledger: SqlLedger, batch: list[UsageRecord]) -> None:
+    """Tries again what took too long on a crowded machine, as the mover does."""
+    while True:
+        try:
+            await ledger.add(batch)
+        except StoreUnavailable:
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 def _batches(rows: int, keys: int, size: int, there: int) -> Iterator[list[UsageRecord]]:

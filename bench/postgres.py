@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from inferway.store.postgres.database import PostgresDatabase
+from inferway.store.work import Ask
 from tests.databases.postgres import postgres_server
 
 _SETTINGS = {
@@ -22,7 +23,7 @@ async def running() -> AsyncIterator[tuple[PostgresDatabase, Callable[[], Awaita
         await database.bring_up_to_date()
 
         async def size() -> int:
-            rows = await database.report("SELECT pg_database_size(current_database())")
+            rows = await database.report([Ask("SELECT pg_database_size(current_database())")])
             return int(rows[0][0])
 
         try:

@@ -22,7 +22,7 @@ from inferway.store.usage_sql import (
     select_latencies,
     select_sums,
 )
-from inferway.store.work import Ask, Fill, Row, SqlDatabase, Work
+from inferway.store.work import Ask, Fill, SqlDatabase, Work
 from inferway.usage.queries import (
     Cutoffs,
     Dimension,
@@ -95,7 +95,7 @@ class SqlLedger:
         self, query: UsageQuery, after: Place | None = None, limit: int = 1000
     ) -> tuple[UsageRecord, ...]:
         """See `Ledger`."""
-        return tuple(map(record_of, await self._report([select_calls(NAMES, query, after, limit)])))
+        return tuple(map(record_of, await self._database.report([select_calls(NAMES, query, after, limit)])))
 
     async def sums(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[UsageSum, ...]:
         """See `Ledger`."""
@@ -108,12 +108,14 @@ class SqlLedger:
         return merged(by, told_apart(query, by, together, badly))
 
     async def _parts(self, query: UsageQuery, parts: Sequence[Span], by: tuple[Dimension, ...]) -> list[Part]:
-        rows = await self._report([select_sums(query, span, by) for span in parts])
+        rows = await self._database.report([select_sums(query, span, by) for span in parts])
         return [(tuple(row[: len(by)]), tuple(row[len(by) :])) for row in rows]
 
     async def latencies(self, query: UsageQuery, by: tuple[Dimension, ...] = ()) -> tuple[Latencies, ...]:
         """See `Ledger`."""
-        rows = await self._report([select_latencies(query, span, by) for span in latency_spans(query, by)])
+        rows = await self._database.report(
+            [select_latencies(query, span, by) for span in latency_spans(query, by)]
+        )
         return merged_latencies(by, counts_of(rows, len(by)))
 
     async def reprice(self, changes: Sequence[Repriced]) -> int:
@@ -123,9 +125,6 @@ class SqlLedger:
     async def prune(self, cutoffs: Cutoffs, limit: int) -> int:
         """See `Ledger`."""
         return await self._database.fill(_prune(cutoffs, limit))
-
-    async def _report(self, questions: Sequence[Ask]) -> list[Row]:
-        return [row for each in questions for row in await self._database.report(each.text, *each.values)]
 
 
 def _insert(records: Sequence[UsageRecord]) -> Work[int]:

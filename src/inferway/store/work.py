@@ -79,8 +79,8 @@ class SqlDatabase(Protocol):
         """The rows of one statement that only reads."""
         ...
 
-    async def report(self, text: str, *values: Any) -> Sequence[Row]:
-        """The same, for a statement that may read much and take long."""
+    async def report(self, questions: Sequence[Ask]) -> list[Row]:
+        """The rows of several statements that only read, one after the other as of one moment; they may read much and take long."""
         ...
 
     async def change(self, work: Work[T]) -> T:

@@ -105,9 +105,14 @@ class PostgresDatabase:
         """See `SqlDatabase`."""
         return await self._run(lambda connection: _ask(connection, Ask(text, values)), self._timeout_s)
 
-    async def report(self, text: str, *values: Any) -> Sequence[Row]:
+    async def report(self, questions: Sequence[Ask]) -> list[Row]:
         """See `SqlDatabase`."""
-        return await self._run(lambda connection: _ask(connection, Ask(text, values)), _LONG_S)
+
+        async def answers(connection: asyncpg.Connection) -> list[Row]:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return [row for each in questions for row in await _ask(connection, each)]
+
+        return await self._run(answers, _LONG_S)
 
     async def change(self, work: Work[T]) -> T:
         """See `SqlDatabase`."""

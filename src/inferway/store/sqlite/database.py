@@ -76,9 +76,16 @@ class Database:
         """See `SqlDatabase`."""
         return await self._on(self._readers, lambda connection: _ask(connection, Ask(text, values)))
 
-    async def report(self, text: str, *values: Any) -> Sequence[Row]:
+    async def report(self, questions: Sequence[Ask]) -> list[Row]:
         """See `SqlDatabase`; there is no more patience here than for anything else."""
-        return await self.select(text, *values)
+
+        def answers(connection: sqlite3.Connection) -> list[Row]:
+            return [row for each in questions for row in _ask(connection, each)]
+
+        return await self._on(
+            self._readers,
+            lambda connection: _in_transaction(connection, lambda: answers(connection), "BEGIN"),
+        )
 
     async def change(self, work: Work[T]) -> T:
         """See `SqlDatabase`."""
@@ -163,8 +170,10 @@ def _fill_text(table: str, columns: tuple[str, ...], rule: str, count: int) -> s
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {places} {rule}"  # noqa: S608
 
 
-def _in_transaction(connection: sqlite3.Connection, function: Callable[[], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
+def _in_transaction(
+    connection: sqlite3.Connection, function: Callable[[], T], begin: str = "BEGIN IMMEDIATE"
+) -> T:
+    connection.execute(begin)
     try:
         answer = function()
         connection.execute("COMMIT")
