@@ -67,14 +67,12 @@ _PERIODS: Final = (
     (View.ALL_NAMESPACE_HOUR, View.ALL_NAMESPACE_DAY, View.ALL_NAMESPACE_WEEK),
     (View.ALL_KEY_HOUR, View.ALL_KEY_DAY, View.ALL_KEY_WEEK),
 )
-HOURLY: Final = tuple(view for hour, _, _ in _PERIODS for view in (hour, hour.ended()))
-DAILY: Final = tuple(view for _, day, _ in _PERIODS for view in (day, day.ended()))
-WEEKLY: Final = tuple(view for _, _, week in _PERIODS for view in (week, week.ended()))
+HOURLY: Final = tuple(hour + more for hour, _, _ in _PERIODS for more in (0, 9))
+DAILY: Final = tuple(day + more for _, day, _ in _PERIODS for more in (0, 9))
+WEEKLY: Final = tuple(week + more for _, _, week in _PERIODS for more in (0, 9))
 """Weeks are there so that a question over months that asks for no days reads few rows. Each is 168 hours, counted from 1970."""
 
-BY_NAMESPACE: Final = tuple(
-    view for place in (1, 3) for each in _PERIODS[place] for view in (each, each.ended())
-)
+BY_NAMESPACE: Final = tuple(view + more for place in (1, 3) for view in _PERIODS[place] for more in (0, 9))
 
 DAY_HOURS: Final = 24
 WEEK_HOURS: Final = 168
