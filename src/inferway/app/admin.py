@@ -87,7 +87,9 @@ class AdminOffice:
 
     def routes(self, probes: dict[str, Probe], doorkeeper: Doorkeeper) -> list[BaseRoute]:
         """The routes, for the application."""
-        return [endpoint.route(self._gate, doorkeeper) for endpoint in self.endpoints(probes)]
+        endpoints = self.endpoints(probes)
+        plain = frozenset(endpoint.path for endpoint in endpoints if "{" not in endpoint.path)
+        return [endpoint.route(self._gate, doorkeeper, plain) for endpoint in endpoints]
 
     async def _first_organization(self) -> str:
         return (await self._directory.list_organizations())[0].organization_id

@@ -1,11 +1,12 @@
 """Reads a JSON body of strangers, and bounds what it may cost."""
 
+import re
 from itertools import accumulate
 from typing import TypeVar
 
 import msgspec
 
-from inferway.errors import BadRequest
+from inferway.errors import BadRequest, InvalidShape
 from inferway.pipeline.shape import shape_error
 
 MAX_DEPTH = 64
@@ -20,7 +21,24 @@ T = TypeVar("T")
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, accepted: str) -> T:
     """Bound a body and read it: `require_bounded` and `decode_json` in one."""
     require_bounded(body)
-    return decode_json(decoder, body, accepted)
+    try:
+        return decode_json(decoder, body, accepted)
+    except InvalidShape as error:
+        if not _FRACTION.search(error.message):
+            raise
+        return decode_json(decoder, msgspec.json.encode(_whole(msgspec.json.decode(body))), accepted)
+
+
+_FRACTION = re.compile(r"Expected `int(?: \| null)?`, got `float`$")
+
+
+def _whole(value: object) -> object:
+    """A value whose numbers are written without a fraction where they have none: to JSON 1.0 and 1 are one number."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, accepted: str) -> T:

@@ -1,5 +1,6 @@
 """The `parameters` of a call: common names typed, unknown ones kept by name so that nothing is lost quietly."""
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from inferway.types import Parameters, Tool, ToolChoice
 Positive = Annotated[int, Meta(ge=1)]
 
 _MAX_KEYS = 256
+_WHOLE = re.compile(rb"(-?[0-9]{1,18})\.0+")
 
 PARAMETER_TYPES: dict[str, Any] = {
     "temperature": Annotated[float, Meta(ge=0)],
@@ -71,6 +73,10 @@ def _read(name: str, value: msgspec.Raw) -> Any:
     try:
         return _decoders[name].decode(value)
     except msgspec.ValidationError as error:
+        number = _WHOLE.fullmatch(value)
+        if number is not None:
+            # To JSON 1.0 and 1 are one number.
+            return _read(name, msgspec.Raw(number[1]))
         raise shape_error(error, ("body", "parameters", name)) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRequest("the body is not valid JSON", code="malformed_json") from None

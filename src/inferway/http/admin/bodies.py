@@ -8,11 +8,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from inferway.access.records import Permission, Role, UserStatus
 from inferway.access.scopes import Scope
 
+_EMAIL = r"^[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,190}$"
+_NAMESPACE = r"^(?!ns_)[A-Za-z0-9][A-Za-z0-9._-]{2,63}$"
+_SECRET = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+# Names are judged where they are used, with words of their own; here they are described.
 _Text = Annotated[str, Meta(max_length=500)]
 _Url = Annotated[str, Meta(max_length=2000)]
 _KeyName = Annotated[str, Meta(min_length=1, max_length=100)]
 _UserName = Annotated[str, Meta(min_length=2, max_length=100)]
-_NamespaceName = Annotated[str, Meta(min_length=3, max_length=64)]
+_NamespaceName = Annotated[str, Meta(min_length=3, max_length=64, extra_json_schema={"pattern": _NAMESPACE})]
 _Usd = Annotated[float, Meta(ge=0, le=1e9)]
 _Permissions = Annotated[tuple[Permission, ...], Meta(min_length=1, max_length=16)]
 _Scopes = Annotated[tuple[Scope, ...], Meta(max_length=100)]
@@ -72,7 +76,7 @@ class RotateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class UserBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/organizations/users`."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254)]
+    email: Annotated[str, Meta(min_length=3, max_length=254, extra_json_schema={"pattern": _EMAIL})]
     user_name: _UserName
     avatar_url: _Url | None = None
     role: Role | None = None
@@ -132,6 +136,10 @@ _Extractors = Annotated[tuple[Extractor, ...], Meta(max_length=100)]
 _Indexes = Annotated[tuple[PayloadIndex, ...], Meta(max_length=500)]
 
 
+NamespaceField = Literal["namespace_id", "namespace_name", "description", "created_at", "updated_at"]
+"""What namespaces are picked and ordered by."""
+
+
 class KeepContentBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For how many days the requests and answers of a namespace's calls are kept."""
 
@@ -165,6 +173,14 @@ class NamespacePatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     keep_content: KeepContentBody | UnsetType | None = UNSET
 
 
+class Order(Struct, frozen=True, kw_only=True):
+    """What a list is ordered by; `order` is the same as `direction`, which wins, and goes up unless it says `desc`."""
+
+    field: NamespaceField
+    direction: str | int | UnsetType = UNSET
+    order: str | int | UnsetType = UNSET
+
+
 class NamespaceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/namespaces/list`."""
 
@@ -173,8 +189,8 @@ class NamespaceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     offset: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     page: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     filters: dict[str, Any] | None = None
-    sort: dict[str, Any] | None = None
-    sorts: tuple[dict[str, Any], ...] | None = None
+    sort: Order | None = None
+    sorts: Annotated[tuple[Order, ...], Meta(max_length=16)] | None = None
     search: Annotated[str, Meta(max_length=200)] | None = None
     case_sensitive: bool = False
 
@@ -182,7 +198,7 @@ class NamespaceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SecretBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/organizations/secrets`."""
 
-    secret_name: Annotated[str, Meta(min_length=1, max_length=100)]
+    secret_name: Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema={"pattern": _SECRET})]
     secret_value: Annotated[str, Meta(min_length=1, max_length=65_536)]
 
 

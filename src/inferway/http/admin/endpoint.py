@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from inferway.access.administration import Actor
 from inferway.access.gate import require_permission
@@ -20,13 +20,14 @@ from inferway.http.admin.query import Parameter, read_query
 from inferway.http.front import json_response, respond_gateway_error
 from inferway.http.inference import internal_error
 from inferway.http.strangers import Doorkeeper
-from inferway.http.wire import ClientLeft, find_header, read_body, request_id_of, require_json
+from inferway.http.wire import ClientLeft, Scope, find_header, read_body, request_id_of, require_json
 from inferway.pipeline.body import decode_body
 
 _log = logging.getLogger("inferway.http")
 
 BODY_MAX_BYTES = 1024 * 1024
 _USER_AGENT_MAX = 200
+_BEHIND_KEYS = (b"rotate", b"usage", b"endpoints")
 T = TypeVar("T", bound=Struct)
 V = TypeVar("V")
 
@@ -128,8 +129,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     refusals: tuple[int, ...] = ()
     media_type: str = "application/json"
 
-    def route(self, gate: Identifies, doorkeeper: Doorkeeper | None = None) -> Route:
-        """The route, for the application; `doorkeeper` judges those who send bad keys."""
+    def route(
+        self, gate: Identifies, doorkeeper: Doorkeeper | None = None, plain: frozenset[str] = frozenset()
+    ) -> Route:
+        """The route, for the application; `doorkeeper` judges those who send bad keys.
+
+        `plain` are the paths that other routes have written out: no place in this one's path takes their words.
+        """
 
         async def answer(request: Request) -> Response:
             request_id = request_id_of(request.scope)
@@ -145,7 +151,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             return given if isinstance(given, Response) else json_response(given, request_id)
 
         functools.update_wrapper(answer, self.handler, assigned=("__doc__",), updated=())
-        return Route(self.path, answer, methods=[self.method])
+        route = _EndpointRoute(self.path, answer, methods=[self.method])
+        route.plain = plain
+        return route
 
     async def _answer(self, request: Request, gate: Identifies) -> object:
         scope = request.scope
@@ -168,6 +176,26 @@ class Endpoint(Struct, frozen=True, kw_only=True):
             allowed = visit.may_see(self.scope, *map(str, last))  # type: ignore[arg-type] # the other words returned above
         if not allowed:
             raise Forbidden("This key's scopes leave that out.", code="scope_denied")
+
+
+class _EndpointRoute(Route):
+    """A route to which only those paths belong that no other route describes better."""
+
+    plain: frozenset[str] = frozenset()
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and "{" in self.path:
+            is_others = scope["path"] in self.plain
+            if is_others or (self.path.endswith("{key:path}") and _goes_on(scope)):
+                return Match.NONE, {}
+        return super().matches(scope)
+
+
+def _goes_on(scope: Scope) -> bool:
+    """Whether what follows a key in the path is more than its name, which may hold slashes: escaped ones, if they end like this."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
+    words = raw.partition(b"?")[0].partition(b"/api-keys/")[2].split(b"/")
+    return len(words) > 1 and words[-1] in _BEHIND_KEYS
 
 
 def _judged(error: GatewayError, request: Request, doorkeeper: Doorkeeper | None) -> GatewayError:

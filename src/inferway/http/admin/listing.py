@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from inferway.access.records import Namespace
 from inferway.errors import InvalidShape
 from inferway.http.admin.answers import Pagination
 from inferway.http.admin.bodies import NamespaceQuery
 
+_DOWN = ("desc", "-1", "descending")
 _FIELDS: dict[str, Callable[[Namespace], Any]] = {
     "namespace_id": lambda each: each.namespace_id,
     "namespace_name": lambda each: each.name,
@@ -17,7 +18,7 @@ _FIELDS: dict[str, Callable[[Namespace], Any]] = {
     "created_at": lambda each: each.created_at.isoformat(),
     "updated_at": lambda each: (each.updated_at or each.created_at).isoformat(),
 }
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda have, want: bool(have == want),
     "ne": lambda have, want: bool(have != want),
     "in": lambda have, want: isinstance(want, list) and have in want,
@@ -30,6 +31,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": lambda have, want: have < str(want),
     "lte": lambda have, want: have <= str(want),
 }
+"""How a field may be compared with a value."""
+
+_JOINTS = ("AND", "OR", "NOT")
 _DEPTH_MAX = 8
 
 
@@ -42,17 +46,14 @@ class Page(Struct, frozen=True, kw_only=True):
 
 def pick(namespaces: list[Namespace], query: NamespaceQuery) -> list[Namespace]:
     """The namespaces that a query means, in its order; raises `InvalidShape` for a field or an operator that there is not."""
-    found = [each for each in namespaces if query.filters is None or _passes(each, query.filters, 0)]
+    filters = query.filters or {}
+    _check(filters, 0)
+    found = [each for each in namespaces if _passes(each, filters)]
     if query.search:
         found = [each for each in found if _has(each, query.search, case_sensitive=query.case_sensitive)]
     for order in reversed(query.sorts or ((query.sort,) if query.sort else ())):
-        name = _field(order.get("field"), "sort")
-        is_down = str(order.get("direction", order.get("order", "asc"))).lower() in (
-            "desc",
-            "-1",
-            "descending",
-        )
-        found.sort(key=_FIELDS[name], reverse=is_down)
+        direction = order.order if order.direction is UNSET else order.direction
+        found.sort(key=_FIELDS[order.field], reverse=str(direction).lower() in _DOWN)
     return found
 
 
@@ -72,38 +73,51 @@ def pagination(total: int, page: Page) -> Pagination:
     )
 
 
-def _passes(namespace: Namespace, filters: dict[str, Any], depth: int) -> bool:
+def _check(filters: Any, depth: int) -> None:
+    """Raises `InvalidShape` for what no filter may say."""
+    if not isinstance(filters, dict):
+        raise InvalidShape.at(["body", "filters"], "type_error", "a filter is an object")
     if depth > _DEPTH_MAX:
         raise InvalidShape.at(["body", "filters"], "value_error", "filters nest too deep")
     if "field" in filters:
-        return _meets(namespace, filters)
-    return all(_passes_one(namespace, name, wanted, depth) for name, wanted in filters.items())
+        _check_field(filters["field"])
+        _operator(filters)
+        return
+    for name, wanted in filters.items():
+        if name not in _JOINTS:
+            _check_field(name)
+            continue
+        for part in wanted if isinstance(wanted, list) else [wanted]:
+            _check(part, depth + 1)
 
 
-def _passes_one(namespace: Namespace, name: str, wanted: Any, depth: int) -> bool:
-    if name in ("AND", "OR", "NOT"):
-        parts = wanted if isinstance(wanted, list) else [wanted]
-        if not all(isinstance(part, dict) for part in parts):
-            raise InvalidShape.at(["body", "filters", name], "type_error", f"{name} is a list of filters")
-        met = [_passes(namespace, part, depth + 1) for part in parts]
-        return {"AND": all(met), "OR": any(met) or not met, "NOT": not any(met)}[name]
-    have = _FIELDS[_field(name, "filters")](namespace)
-    return have in wanted if isinstance(wanted, list) else bool(have == wanted)
-
-
-def _meets(namespace: Namespace, condition: dict[str, Any]) -> bool:
-    have = _FIELDS[_field(condition.get("field"), "filters")](namespace)
-    operator = str(condition.get("operator", "eq")).lower()
-    if operator not in _OPERATORS:
-        message = f"an operator is one of {', '.join(_OPERATORS)}"
-        raise InvalidShape.at(["body", "filters", "operator"], "value_error", message)
-    return _OPERATORS[operator](have, condition.get("value"))
-
-
-def _field(name: Any, where: str) -> str:
+def _check_field(name: Any) -> None:
     if not isinstance(name, str) or name not in _FIELDS:
-        raise InvalidShape.at(["body", where], "value_error", f"a field is one of {', '.join(_FIELDS)}")
-    return name
+        message = f"a field is one of {', '.join(_FIELDS)}"
+        raise InvalidShape.at(["body", "filters"], "value_error", message)
+
+
+def _operator(condition: dict[str, Any]) -> str:
+    operator = str(condition.get("operator", "eq")).lower()
+    if operator not in OPERATORS:
+        message = f"an operator is one of {', '.join(OPERATORS)}"
+        raise InvalidShape.at(["body", "filters", "operator"], "value_error", message)
+    return operator
+
+
+def _passes(namespace: Namespace, filters: dict[str, Any]) -> bool:
+    if "field" in filters:
+        have = _FIELDS[filters["field"]](namespace)
+        return OPERATORS[_operator(filters)](have, filters.get("value"))
+    return all(_passes_one(namespace, name, wanted) for name, wanted in filters.items())
+
+
+def _passes_one(namespace: Namespace, name: str, wanted: Any) -> bool:
+    if name in _JOINTS:
+        met = [_passes(namespace, part) for part in (wanted if isinstance(wanted, list) else [wanted])]
+        return {"AND": all(met), "OR": any(met) or not met, "NOT": not any(met)}[name]
+    have = _FIELDS[name](namespace)
+    return have in wanted if isinstance(wanted, list) else bool(have == wanted)
 
 
 def _has(namespace: Namespace, text: str, *, case_sensitive: bool) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 import inferway
 from inferway.http.openapi.events import EVENTS
 from inferway.http.openapi.failures import ErrorEnvelope
+from inferway.http.openapi.filters import complete_filters
 from inferway.http.openapi.inference import complete, nested_types
 from inferway.http.openapi.links import LINKS
 from inferway.http.openapi.operation import Content, Operation
@@ -101,6 +102,7 @@ class _Shapes:
         listed = tuple(dict.fromkeys([*kinds, *also]))
         found, components = msgspec.json.schema_components(listed, ref_template=_REFERENCE + "{name}")
         complete(components)
+        complete_filters(components)
         self._of = {kind: _tidy(schema) for kind, schema in zip(listed, found, strict=True)}
         self.schemas = {_named(name): _tidy(components[name]) for name in sorted(components)}
 
@@ -134,7 +136,7 @@ def _tidy(schema: Any) -> Any:
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     match schema.get("anyOf"):
-        case [{"type": str(kind)} as one, {"type": "null"}] if "enum" not in one:
+        case [{"type": str(kind)} as one, {"type": "null"}] if one.keys() == {"type"}:
             rest = {name: value for name, value in schema.items() if name != "anyOf"}
             return {**one, "type": [kind, "null"], **rest}
         case [one, {"type": "null"}] if not one:
