@@ -11,6 +11,7 @@ from inferway.app.limits import Limits
 from inferway.http.dashboard.cookies import Cookies
 from inferway.http.dashboard.door import Door
 from inferway.http.dashboard.frame import Frame
+from inferway.http.dashboard.reference import Describes, Reference
 from inferway.http.dashboard.site import routes_of, views_of
 from inferway.http.dashboard.view import Desk
 from inferway.http.strangers import Doorkeeper
@@ -22,10 +23,10 @@ def dashboard_routes(
     office: AdminOffice,
     gate: Gate,
     limits: Limits,
-    ways: tuple[ASGIApp, ASGIApp, Doorkeeper],
+    ways: tuple[ASGIApp, ASGIApp, Doorkeeper, Describes],
 ) -> list[BaseRoute]:
-    """The pages. `ways` are this server's own API, its inference endpoint, and who judges those who send bad keys."""
-    api, inference, doorkeeper = ways
+    """The pages. `ways` are this server's own API, its inference endpoint, who judges bad keys, and the API's description."""
+    api, inference, doorkeeper, description = ways
     chosen = settings.dashboard
     if not chosen.enabled:
         return []
@@ -37,7 +38,7 @@ def dashboard_routes(
         api=api,
         inference=inference,
     )
-    return routes_of(desk, views_of(Door(gate, limits.passwords)))
+    return routes_of(desk, (*views_of(Door(gate, limits.passwords)), *Reference(description).views()))
 
 
 def sign_in_link(settings: Settings, url: str, email: str | None = None) -> str:

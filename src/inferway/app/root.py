@@ -191,7 +191,7 @@ class Inferway:
             *described.routes(),
             *self.office.routes(probes.all(), doorkeeper),
         ]
-        ways = (pages_app(routes), AsgiAnswers(inference), doorkeeper)
+        ways = (pages_app(routes), AsgiAnswers(inference), doorkeeper, described)
         # First, as the first page answers browsers where a program gets the index.
         shown = dashboard_routes(settings, self.office, self.gate, self.limits, ways)
         pages = self.watching.counted(pages_app([*shown, *routes]))

@@ -137,7 +137,11 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 def pages_app(routes: list[BaseRoute], lifespan: Lifespan | None = None) -> Starlette:
     """The Starlette application behind the hot path, with every error in the envelope."""
-    handlers: dict[Any, Any] = {HTTPException: _http_exception, GatewayError: _gateway_error}
+    handlers: dict[Any, Any] = {
+        HTTPException: _http_exception,
+        GatewayError: _gateway_error,
+        Exception: _defect,
+    }
     return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
 
@@ -167,6 +171,11 @@ def _methods_at(request: Request) -> set[str]:
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
     return respond_gateway_error(request, error)
+
+
+async def _defect(request: Request, _: Exception) -> Response:
+    """What is raised is raised again when this is sent, and logged there."""
+    return respond_gateway_error(request, internal_error(request_id_of(request.scope)))
 
 
 def respond_gateway_error(request: Request, error: GatewayError) -> Response:

@@ -8,15 +8,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from inferway.access.records import Permission, Role, UserStatus
 from inferway.access.scopes import Scope
 
-_EMAIL = r"^[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,190}$"
-_NAMESPACE = r"^(?!ns_)[A-Za-z0-9][A-Za-z0-9._-]{2,63}$"
-_SECRET = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_EMAIL_FORM = r"^[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,190}$"
+_NAMESPACE_FORM = r"^(?!ns_)[A-Za-z0-9][A-Za-z0-9._-]{2,63}$"
+_NAME_FORM = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 # Names are judged where they are used, with words of their own; here they are described.
 _Text = Annotated[str, Meta(max_length=500)]
 _Url = Annotated[str, Meta(max_length=2000)]
 _KeyName = Annotated[str, Meta(min_length=1, max_length=100)]
 _UserName = Annotated[str, Meta(min_length=2, max_length=100)]
-_NamespaceName = Annotated[str, Meta(min_length=3, max_length=64, extra_json_schema={"pattern": _NAMESPACE})]
+_NamespaceName = Annotated[
+    str, Meta(min_length=3, max_length=64, extra_json_schema={"pattern": _NAMESPACE_FORM})
+]
 _Usd = Annotated[float, Meta(ge=0, le=1e9)]
 _Permissions = Annotated[tuple[Permission, ...], Meta(min_length=1, max_length=16)]
 _Scopes = Annotated[tuple[Scope, ...], Meta(max_length=100)]
@@ -76,7 +78,7 @@ class RotateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class UserBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/organizations/users`."""
 
-    email: Annotated[str, Meta(min_length=3, max_length=254, extra_json_schema={"pattern": _EMAIL})]
+    email: Annotated[str, Meta(min_length=3, max_length=254, extra_json_schema={"pattern": _EMAIL_FORM})]
     user_name: _UserName
     avatar_url: _Url | None = None
     role: Role | None = None
@@ -198,7 +200,7 @@ class NamespaceQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SecretBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/organizations/secrets`."""
 
-    secret_name: Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema={"pattern": _SECRET})]
+    secret_name: Annotated[str, Meta(min_length=1, max_length=100, extra_json_schema={"pattern": _NAME_FORM})]
     secret_value: Annotated[str, Meta(min_length=1, max_length=65_536)]
 
 

@@ -110,7 +110,13 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 
 def _line(path: str, method: str, told: dict[str, Any]) -> Line:
-    return Line(name=told["operationId"], method=method, path=path, summary=told["summary"], is_open=not told["security"])
+    return Line(
+        name=told["operationId"],
+        method=method,
+        path=path,
+        summary=told["summary"],
+        is_open=not told["security"],
+    )
 
 
 def _reading(document: dict[str, Any], path: str, method: str, told: dict[str, Any]) -> Reading:
@@ -209,7 +215,7 @@ def _reached(document: dict[str, Any], roots: list[Any]) -> list[str]:
     return list(found)
 
 
-def words_of(schema: dict[str, Any]) -> tuple[Word, ...]:
+def words_of(schema: dict[str, Any]) -> tuple[Word, ...]:  # noqa: PLR0911 - a table of cases
     """A type in words."""
     match schema:
         case {"$ref": reference}:

@@ -8,6 +8,7 @@ TOPICS = {
     "NamespaceRoutes": ("Namespaces", "The parts of an organization that calls are made in."),
     "CallRoutes": ("Kept calls", "Requests and answers, in namespaces that keep them."),
     "SecretRoutes": ("Secrets", "The callers' own provider credentials; values go in and never come out."),
+    "ModelRoutes": ("Models", "Which models there are, and what each of them takes."),
     "UsageRoutes": ("Usage", "What was used and what it cost."),
     "HealthRoutes": ("Health", "Whether every part is well."),
     "MetricsRoutes": ("Health", "Whether every part is well."),
