@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page
 
-PUBLIC = {"sign-in": "/sign-in"}
+PUBLIC = {"sign-in": "/sign-in", "reference": "/reference", "reference-call": "/reference/infer"}
 PAGES = {
     "overview": "/",
     "playground": "/playground",

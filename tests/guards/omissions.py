@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.browser.program import find_chromium
+from tests.openapi.program import MAKE, find_schemathesis
 
 STRICT = "INFERWAY_TEST_STRICT"
 RECORDINGS = "INFERWAY_TEST_RECORDINGS"
@@ -55,6 +56,11 @@ SUITES = (
         "site",
         (docs_environment() / "bin" / "python").exists,
         "needs the environment of the documentation: make .venv-docs/packages",
+    ),
+    Suite(
+        "schemathesis",
+        lambda: find_schemathesis() is not None,
+        f"fuzzes the API by its own description: {MAKE}",
     ),
     Suite(
         "nginx", lambda: shutil.which("nginx") is not None, "needs nginx: install the package of that name"

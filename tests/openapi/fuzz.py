@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.e2e.process import Served, serving
+from tests.openapi.program import MAKE, find_schemathesis
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / ".venv-schemathesis" / "bin" / "schemathesis"
-MAKE = "make .venv-schemathesis/packages"
 SEEDS = (1, 20_260_101, 987_654_321)
 _HERE = Path(__file__).parent
 _SERVER = {
@@ -51,13 +49,6 @@ class Ended(NamedTuple):
     seconds: float
     cases: int
     output: str
-
-
-def find_program() -> Path | None:
-    """Schemathesis, if its environment has been made here or the variable `INFERWAY_TEST_SCHEMATHESIS` names it."""
-    named = os.environ.get("INFERWAY_TEST_SCHEMATHESIS")
-    program = Path(named) if named else PROGRAM
-    return program if program.exists() else None
 
 
 def fuzz(program: Path, form: Form, seeds: tuple[int, ...] = SEEDS) -> list[Ended]:
@@ -134,7 +125,7 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="minutes for each seed instead of seconds")
     parser.add_argument("--seed", type=int, action="append", help="these seeds instead")
     chosen = parser.parse_args()
-    program = find_program()
+    program = find_schemathesis()
     if program is None:
         print(f"schemathesis is not here: {MAKE}")
         return 2

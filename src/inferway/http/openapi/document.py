@@ -155,6 +155,7 @@ def _described(operation: Operation, shapes: _Shapes) -> dict[str, Any]:
         "parameters": _parameters(operation),
         "responses": _responses(operation, shapes),
         "security": [] if operation.permission is None else [{"key": []}],
+        "x-permission": operation.permission,
     }
     if operation.body is not None:
         told["requestBody"] = {

@@ -66,7 +66,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     topic: str
     summary: str
     about: str
-    is_open: bool
+    permission: str | None
     parameters: tuple[Field, ...]
     body: tuple[Word, ...]
     needs_body: bool
@@ -131,7 +131,7 @@ def _reading(document: dict[str, Any], path: str, method: str, told: dict[str, A
         topic=told["tags"][0],
         summary=told["summary"],
         about=told.get("description", ""),
-        is_open=not told["security"],
+        permission=told.get("x-permission"),
         parameters=tuple(_parameter(_followed(document, each)) for each in told.get("parameters", ())),
         body=words_of(content["schema"]) if content else (),
         needs_body=told.get("requestBody", {}).get("required", False),
