@@ -69,4 +69,4 @@ def test_a_page_can_be_left_to_the_keyboard(page: Page) -> None:
 
 def _paths() -> list[str]:
     nobody: Any = None
-    return [view.path for view in views_of(Door(nobody, nobody)) if view.method == "GET"]
+    return [view.path for view in views_of(Door(nobody)) if view.method == "GET"]

@@ -87,6 +87,9 @@ def _handler(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
                 upstream.gone.set()
                 self.close_connection = True
 
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def log_message(self, *args: object) -> None:
             del args
 

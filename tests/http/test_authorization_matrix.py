@@ -59,6 +59,8 @@ BODIES = {
     ("POST", "/v1/organizations/users/{email}/api-keys"): {"name": "made by the matrix"},
     ("POST", "/v1/organizations/secrets"): {"secret_name": "made", "secret_value": "canary"},
     ("PUT", "/v1/organizations/secrets/{secret_name}"): {"secret_value": "canary"},
+    ("PUT", "/v1/organizations/users/{email}/password"): {"password": "correct horse battery"},
+    ("POST", "/v1/organizations/credentials/check"): {"provider": "fake"},
 }
 """Bodies that are well formed; elsewhere an empty object is."""
 

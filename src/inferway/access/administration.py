@@ -146,9 +146,11 @@ class Administration:
         self._on_change()
         return user
 
-    async def change_user(self, was: User, by: Actor, **changes: Any) -> User:
+    async def change_user(
+        self, was: User, by: Actor, *, action: str = "user_updated", **changes: Any
+    ) -> User:
         """Writes changes to a user; `Conflict` when it was changed meanwhile."""
-        now, event = _changed(was, was.user_id, "user", "user_updated", by, changes)
+        now, event = _changed(was, was.user_id, "user", action, by, changes)
         await self._directory.replace_user(now, was=was, event=event)
         if now.role is not was.role:
             await self._fit_dashboard_key(now)

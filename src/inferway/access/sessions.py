@@ -28,18 +28,19 @@ _TIMES, _MEMORY_KIB, _LANES = 2, 19_456, 1
 class _Link(Struct, frozen=True, kw_only=True):
     """What a link says: whom it signs in (None: the first administrator), and until when, in seconds since the epoch.
 
+    `whom` is the email of a user of the first organization, or the id of a user of any.
     `digest` is of what it says, as the same can be written in several ways.
     """
 
-    email: str | None
+    whom: str | None
     until: int
     digest: bytes
 
 
-def mint_link(kek: Kek, *, email: str | None = None, lives_s: float) -> str:
+def mint_link(kek: Kek, *, whom: str | None = None, lives_s: float) -> str:
     """The text of a link that signs in once; it is signed, so that making one needs no store."""
     until = int(time.time() + lives_s).to_bytes(_UNTIL_BYTES, "big")
-    said = until + os.urandom(_NONCE_BYTES) + (email or "").encode("utf-8")
+    said = until + os.urandom(_NONCE_BYTES) + (whom or "").encode("utf-8")
     return f"{_text(said)}.{_text(_sign(kek, said))}"
 
 
@@ -47,10 +48,16 @@ class Sessions:
     """Who is signed in. A session is one more text of a key: it does what the key may do, and ends with it."""
 
     def __init__(
-        self, directory: Directory, administration: Administration, ring: Ring, *, lives_s: float
+        self,
+        directory: Directory,
+        administration: Administration,
+        ring: Ring,
+        *,
+        lives_s: float,
+        link_minutes: float = 60.0,
     ) -> None:
         self._directory, self._administration, self._ring = directory, administration, ring
-        self._lives = timedelta(seconds=lives_s)
+        self._lives, self._link_minutes = timedelta(seconds=lives_s), link_minutes
         self._hashing = asyncio.Semaphore(1)
 
     async def with_key(self, key: ApiKey) -> tuple[Session, str]:
@@ -101,7 +108,34 @@ class Sessions:
         if password is not None:
             async with self._hashing:
                 hashed = await asyncio.to_thread(_hasher().hash, password)
-        return await self._administration.change_user(user, by, password_hash=hashed)
+        action = "password_removed" if password is None else "password_set"
+        changed = await self._administration.change_user(user, by, action=action, password_hash=hashed)
+        if user.password_hash is not None:
+            await self._end_all(user, by)
+        return changed
+
+    async def change_password(self, session: Session, current: str, new: str, by: Actor) -> User:
+        """Changes the password of who is signed in; `Unauthorized` (`password_wrong`) unless it is shown as it is now."""
+        keys = await self._directory.list_keys(session.organization_id)
+        owner = next((key.user_id for key in keys if key.key_id == session.key_id), "")
+        user = await self._directory.find_user_by_id(owner)
+        if user is None or not await self.has_password(user, current):
+            raise Unauthorized("That is not your password.", code="password_wrong")
+        return await self.set_password(user, new, by)
+
+    async def link_for(self, user: User, by: Actor) -> tuple[str, float]:
+        """A link that signs a user in once, and for how many minutes."""
+        text = mint_link(self._ring.current(), whom=user.user_id, lives_s=self._link_minutes * 60)
+        event = event_of(by, user.organization_id, ("user", user.user_id), "sign_in_link_made", {})
+        await self._directory.add_event(event)
+        return text, self._link_minutes
+
+    async def _end_all(self, user: User, by: Actor) -> None:
+        """Ends the sessions of a user that a link or a password began."""
+        for key in await self._directory.list_keys(user.organization_id):
+            is_own = key.user_id == user.user_id and key.created_by == DASHBOARD
+            if is_own and key.status(datetime.now(UTC)) == "active":
+                await self._administration.revoke(key, by)
 
     async def has_password(self, user: User, password: str) -> bool:
         """Whether this is the user's password."""
@@ -165,12 +199,14 @@ class Sessions:
         return made
 
     async def _linked(self, link: _Link) -> User | None:
+        if link.whom is not None and "@" not in link.whom:
+            return await self._directory.find_user_by_id(link.whom)
         organizations = await self._directory.list_organizations()
         if not organizations:
             return None
         first = organizations[0].organization_id
-        if link.email is not None:
-            return await self._directory.find_user(first, link.email)
+        if link.whom is not None:
+            return await self._directory.find_user(first, link.whom)
         users = await self._directory.list_users(first)
         able = [
             user for user in users if user.role is Role.ADMIN and user.standing is not UserStatus.SUSPENDED
@@ -212,9 +248,9 @@ def _read_link(kek: Kek, text: str) -> _Link | None:
         return None
     if not hmac.compare_digest(signature, _sign(kek, said)):
         return None
-    email = said[_UNTIL_BYTES + _NONCE_BYTES :].decode("utf-8")
+    whom = said[_UNTIL_BYTES + _NONCE_BYTES :].decode("utf-8")
     until = int.from_bytes(said[:_UNTIL_BYTES], "big")
-    return _Link(email=email or None, until=until, digest=digest_of(said))
+    return _Link(whom=whom or None, until=until, digest=digest_of(said))
 
 
 def _sign(kek: Kek, said: bytes) -> bytes:

@@ -18,12 +18,15 @@ from inferway.access.vault import Vault
 from inferway.app.limits import terms_of
 from inferway.cache.contents import Contents
 from inferway.errors import BadRequest
+from inferway.http.admin.credentials import FindCircuits
 from inferway.http.admin.endpoint import Endpoint
 from inferway.http.admin.health import Probe
 from inferway.http.admin.metrics import MetricsRoutes
+from inferway.http.admin.spend import CountsSpend
 from inferway.http.admin.table import AdminParts, endpoints_of
 from inferway.http.metrics import Scrape
 from inferway.http.strangers import Doorkeeper
+from inferway.pipeline.checking import CredentialChecks
 from inferway.pipeline.lending import host_of
 from inferway.pipeline.recall import Recall
 from inferway.providers.registry import Registry
@@ -42,6 +45,14 @@ class Books(Struct, frozen=True, kw_only=True):
     contents: Contents
 
 
+class Watched(Struct, frozen=True, kw_only=True):
+    """What those who administer may look at while calls run."""
+
+    circuits: FindCircuits
+    spending: CountsSpend
+    scrape: Scrape | None = None
+
+
 class AdminOffice:
     """The administration of one worker."""
 
@@ -51,21 +62,24 @@ class AdminOffice:
         books: Books,
         gate: Gate,
         registry: Registry,
-        scrape: Scrape | None = None,
+        watched: Watched,
     ) -> None:
         directory = books.directory
         self._directory, self._ledger = directory, books.ledger
-        self._gate, self._registry, self._scrape = gate, registry, scrape
+        self._gate, self._registry, self._watched = gate, registry, watched
         self._per_minute = terms_of(settings.limits).per_minute
         self.administration = Administration(directory, gate.forget)
         ring = open_ring(settings.secrets_key_file, settings.secrets_key)
         self.vault = Vault(directory, ring, gate.forget)
         self.recall = Recall(books.contents, ring)
-        self._ring = ring
-
-    def sessions(self, lives_s: float) -> Sessions:
-        """Who is signed in to the dashboard, for so many seconds."""
-        return Sessions(self._directory, self.administration, self._ring, lives_s=lives_s)
+        chosen = settings.dashboard
+        self.sessions = Sessions(
+            directory,
+            self.administration,
+            ring,
+            lives_s=chosen.session_hours * 3600,
+            link_minutes=chosen.link_minutes,
+        )
 
     def endpoints(self, probes: dict[str, Probe]) -> tuple[Endpoint, ...]:
         """Every route, with what it needs."""
@@ -73,16 +87,19 @@ class AdminOffice:
             directory=self._directory,
             ledger=self._ledger,
             administration=self.administration,
+            sessions=self.sessions,
             vault=self.vault,
+            checks=CredentialChecks(self.vault),
+            circuits=self._watched.circuits,
+            spending=self._watched.spending,
             recall=self.recall,
             find_host=self._find_host,
             providers=self._registry,
             probes=probes,
             per_minute=self._per_minute,
         )
-        metrics = (
-            () if self._scrape is None else MetricsRoutes(self._scrape, self._first_organization).endpoints()
-        )
+        scrape = self._watched.scrape
+        metrics = () if scrape is None else MetricsRoutes(scrape, self._first_organization).endpoints()
         return (*endpoints_of(parts), *metrics)
 
     def routes(self, probes: dict[str, Probe], doorkeeper: Doorkeeper) -> list[BaseRoute]:

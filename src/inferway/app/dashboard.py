@@ -7,10 +7,14 @@ from inferway.access.gate import Gate
 from inferway.access.keyring import open_ring
 from inferway.access.sessions import mint_link
 from inferway.app.admin import AdminOffice
+from inferway.app.configured import configured_limits
+from inferway.app.desk import ModelDesk
 from inferway.app.limits import Limits
+from inferway.app.samples import Sample, local_samples, provider_samples
 from inferway.http.dashboard.cookies import Cookies
 from inferway.http.dashboard.door import Door
 from inferway.http.dashboard.frame import Frame
+from inferway.http.dashboard.passwords import Passwords
 from inferway.http.dashboard.reference import Describes, Reference
 from inferway.http.dashboard.site import routes_of, views_of
 from inferway.http.dashboard.view import Desk
@@ -31,14 +35,23 @@ def dashboard_routes(
     if not chosen.enabled:
         return []
     desk = Desk(
-        sessions=office.sessions(chosen.session_hours * 3600),
+        sessions=office.sessions,
         frame=Frame(),
         cookies=Cookies(settings.server.trusted_proxies),
         doorkeeper=doorkeeper,
         api=api,
         inference=inference,
+        passwords=Passwords(limits.passwords, doorkeeper),
+        configured=configured_limits(settings),
+        samples=lambda: _samples(settings),
     )
-    return routes_of(desk, (*views_of(Door(gate, limits.passwords)), *Reference(description).views()))
+    return routes_of(desk, (*views_of(Door(gate)), *Reference(description).views()))
+
+
+def _samples(settings: Settings) -> tuple[Sample, ...]:
+    """Calls to paste, of which the first needs nothing from elsewhere."""
+    local = local_samples(ModelDesk(settings)) if settings.local.enabled else ()
+    return (*local, *provider_samples(settings.providers))
 
 
 def sign_in_link(settings: Settings, url: str, email: str | None = None) -> str:
@@ -47,5 +60,5 @@ def sign_in_link(settings: Settings, url: str, email: str | None = None) -> str:
     Raises an `OperatorError` and `CredentialUnavailable` when the key that seals it cannot be had.
     """
     kek = open_ring(settings.secrets_key_file, settings.secrets_key).current()
-    text = mint_link(kek, email=email, lives_s=settings.dashboard.link_minutes * 60)
+    text = mint_link(kek, whom=email, lives_s=settings.dashboard.link_minutes * 60)
     return f"{url}/sign-in/{text}"

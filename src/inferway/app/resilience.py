@@ -1,6 +1,7 @@
 """What is tried again and what is left alone, put together from the settings."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from inferway.pipeline.attempts import Attempts, RetryPolicy
 from inferway.resilience.budget import RetryRules
@@ -10,6 +11,8 @@ from inferway.settings import CallSettings, Settings
 
 _OUTAGE_WAIT_S = 10.0
 _WORSE = ("closed", "half_open", "open")
+
+BreakerState = Literal["closed", "half_open", "open"]
 
 
 def open_circuits(settings: Settings) -> Circuits:
@@ -37,11 +40,11 @@ def make_attempts(calls: CallSettings, lines: Lines) -> Attempts:
     return Attempts(policy, lines)
 
 
-def breakers(lines: Lines) -> Iterable[tuple[str, str, str]]:
+def breakers(lines: Lines) -> Iterable[tuple[str, str, BreakerState]]:
     """Provider, whose credential, and `closed`, `half_open` or `open`: the worst where callers have several of their own."""
-    worst: dict[tuple[str, str], str] = {}
+    worst: dict[tuple[str, str], BreakerState] = {}
     for each in lines.states():
-        state = "closed" if each.state == "failing" else each.state
+        state: BreakerState = "closed" if each.state == "failing" else each.state
         known = worst.setdefault((each.provider, each.credential), state)
         worst[each.provider, each.credential] = max(known, state, key=_WORSE.index)
     return ((provider, credential, state) for (provider, credential), state in worst.items())

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from inferway.access.directory import Directory
 from inferway.access.gate import Gate
-from inferway.app.admin import AdminOffice, Books, Probes
+from inferway.app.admin import AdminOffice, Books, Probes, Watched
 from inferway.app.dashboard import dashboard_routes
 from inferway.app.keeping import make_keeping
 from inferway.app.limits import Limits as CallLimits
@@ -80,7 +80,10 @@ class Inferway:
         self.registry = Registry([*self.local.rows(), *build_rows(settings, self.transport)])
         self.watching = Watching(settings, lambda provider: self.registry.get(provider).address)
         books = Books(directory=self.directory, ledger=self.ledger, contents=self.store.contents)
-        self.office = AdminOffice(settings, books, self.gate, self.registry, self.watching.scrape)
+        watched = Watched(
+            circuits=lambda: breakers(self.lines), spending=self.limits.spending, scrape=self.watching.scrape
+        )
+        self.office = AdminOffice(settings, books, self.gate, self.registry, watched)
         self.valve = Valve(
             calls_max=settings.server.calls_max, is_full=MemoryWatch(settings.server.memory_max_mb).is_full
         )

@@ -9,10 +9,10 @@ import click
 from inferway.access.credentials import FILE_NAME, Credentials, find_credentials
 from inferway.app.dashboard import sign_in_link
 from inferway.app.desk import ModelDesk
+from inferway.app.samples import Sample, local_samples, provider_samples
 from inferway.app.serving import run_server
 from inferway.cli.pulling import PullWatch
 from inferway.cli.running import forget_running, note_running
-from inferway.cli.samples import Sample, local_samples, provider_samples
 from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import GatewayError, OperatorError
 from inferway.settings import ProviderSettings, Settings

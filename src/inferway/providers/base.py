@@ -1,7 +1,7 @@
 """What a provider is: a Protocol per capability, and the values that travel to and from its wire."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -183,6 +183,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     """The models that are known by name, for people who choose one; others may be called all the same."""
     credential: Credential | None = None
     """The operator's credential; a caller's own takes its place."""
+    look: Callable[[Credential | None, Deadline], Awaitable[None]] | None = None
+    """Asks for something that is free and raises `ProviderAuth` when the credential is refused; None where that cannot be asked."""
     address: str | None = None
     """Where it lives, and so where a credential for it may be sent; None: nowhere but here."""
     pass_media_urls: bool = False

@@ -162,4 +162,4 @@ async def test_a_key_that_is_called_dashboard_by_somebody_is_left_alone(house: H
 
 
 def _link(house: House, email: str | None = None) -> str:
-    return mint_link(house.ring.current(), email=email, lives_s=60)
+    return mint_link(house.ring.current(), whom=email, lives_s=60)

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from inferway.app.samples import local_samples, provider_samples
 from inferway.cli.answers import lines_of, plain, summary_of
 from inferway.cli.keys import parse_expiry
-from inferway.cli.samples import local_samples, provider_samples
 from inferway.errors import OperatorError
 from inferway.settings import ProviderSettings, Secret
 

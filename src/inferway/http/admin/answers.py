@@ -65,6 +65,21 @@ class Keys(Struct, frozen=True, kw_only=True):
     total: int
 
 
+class OwnedKey(Key, frozen=True, kw_only=True):
+    """A key without its text, and its owner's email."""
+
+    user_email: str
+
+
+class OwnedKeys(Struct, frozen=True, kw_only=True):
+    """A page of the keys of an organization."""
+
+    results: tuple[OwnedKey, ...]
+    total: int
+    skip: int
+    limit: int
+
+
 class OwnKey(Struct, frozen=True, kw_only=True):
     """The key that a request came with."""
 
@@ -104,8 +119,16 @@ class ShownUser(Struct, frozen=True, kw_only=True):
     role: Role
     status: UserStatus
     metadata: dict[str, Any]
+    has_password: bool
     created_at: datetime
     updated_at: datetime
+
+
+class SignInLink(Struct, frozen=True, kw_only=True):
+    """Signs a user in to the dashboard once: `path` at this server, within so many minutes."""
+
+    path: str
+    minutes: float
 
 
 class Users(Struct, frozen=True, kw_only=True):
@@ -270,6 +293,57 @@ class Secrets(Struct, frozen=True, kw_only=True):
 
     secrets: tuple[str, ...]
     count: int
+
+
+class ShownCredential(Struct, frozen=True, kw_only=True):
+    """Whose credential a provider is called with. A secret can stand in where it `can_be_lent`; `circuit` is that of the operator's."""
+
+    provider: str
+    kind: str
+    credential: Literal["organization", "operator", "not_needed", "none"]
+    secret_name: str | None
+    can_be_lent: bool
+    can_be_checked: bool
+    circuit: Literal["closed", "half_open", "open"]
+
+
+class ShownCredentials(Struct, frozen=True, kw_only=True):
+    """Every provider that is configured."""
+
+    results: tuple[ShownCredential, ...]
+    total: int
+
+
+class CheckedCredential(Struct, frozen=True, kw_only=True):
+    """Whether a provider takes a credential; `secret_name` is null for the operator's."""
+
+    provider: str
+    secret_name: str | None
+    state: Literal["ok", "refused", "unreachable", "unclear", "not_needed"]
+    message: str
+
+
+class SpendLine(Struct, frozen=True, kw_only=True):
+    """The caps of a key, a namespace or the organization (null: none), and what is spent in this UTC day and month, in US dollars.
+
+    What is reserved for calls under way counts as spent.
+    """
+
+    resource: Literal["key", "namespace", "organization"]
+    id: str
+    name: str
+    daily_usd: float | None
+    monthly_usd: float | None
+    today_usd: float
+    month_usd: float
+
+
+class Spend(Struct, frozen=True, kw_only=True):
+    """What is spent against each cap; `organization` is null for a key whose scopes leave it out."""
+
+    organization: SpendLine | None
+    namespaces: tuple[SpendLine, ...]
+    keys: tuple[SpendLine, ...]
 
 
 class Wellness(Struct, frozen=True, kw_only=True):

@@ -96,6 +96,19 @@ class UserPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metadata: _Metadata | UnsetType | None = UNSET
 
 
+class PasswordBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`PUT /v1/organizations/users/{email}/password`; null takes the password away."""
+
+    password: Annotated[str, Meta(min_length=10, max_length=200)] | None
+
+
+class CheckBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/organizations/credentials/check`."""
+
+    provider: Annotated[str, Meta(min_length=1, max_length=64)]
+    secret_name: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+
+
 class SpendLimitsBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """US dollars that the organization, and each namespace without a budget of its own, may spend."""
 

@@ -11,17 +11,31 @@ from inferway.access.directory import Directory
 from inferway.access.grants import require_grantable
 from inferway.access.records import ApiKey, Permission, Role, SpendBudget, User
 from inferway.errors import Forbidden, NotFound
-from inferway.http.admin.answers import Done, Key, Keys, Me, NewKey, OwnKey, OwnLimits
+from inferway.http.admin.answers import Done, Key, Keys, Me, NewKey, OwnedKeys, OwnKey, OwnLimits
 from inferway.http.admin.bodies import KeyBody, KeyPatch, RotateBody
 from inferway.http.admin.endpoint import Endpoint, Visit
-from inferway.http.admin.query import Switch, aware
-from inferway.http.admin.shown import budget_of, shown_key, shown_new_key, shown_permissions
+from inferway.http.admin.query import Number, Switch, Text, aware
+from inferway.http.admin.shown import (
+    budget_of,
+    shown_key,
+    shown_new_key,
+    shown_owned_key,
+    shown_permissions,
+)
 
 _DEFAULT = (Permission.READ, Permission.WRITE, Permission.DELETE)
 _KEYS = "/v1/organizations/users/{email}/api-keys"
 # A key's name may hold a slash, which arrives unescaped.
 _KEY = _KEYS + "/{key:path}"
 
+_ALL = "/v1/organizations/api-keys"
+
+_SKIP = Number(name="skip", about="How many to leave out first.", default=0, least=0, most=1_000_000_000)
+_LIMIT = Number(name="limit", about="How many at most.", default=100, least=1, most=1000)
+_OWNER = Text(name="user_email", about="Those of the user with this email.")
+_SEARCH = Text(
+    name="search", about="Those with this text in their id, name, description, prefix or owner's email."
+)
 _WITH_REVOKED = Switch(name="include_revoked", about="Revoked keys too.")
 
 _body = msgspec.json.Decoder(KeyBody)
@@ -65,6 +79,15 @@ class KeyRoutes:
                 scope="visible",
                 handler=self.list,
                 query=(_WITH_REVOKED,),
+            ),
+            Endpoint(
+                name="list_all_keys",
+                method="GET",
+                path=_ALL,
+                permission=admin,
+                scope="visible",
+                handler=self.list_all,
+                query=(_SKIP, _LIMIT, _OWNER, _SEARCH, _WITH_REVOKED),
             ),
             Endpoint(
                 name="rotate_key",
@@ -154,6 +177,25 @@ class KeyRoutes:
         )
         return Keys(results=found, total=len(found))
 
+    async def list_all(self, visit: Visit) -> OwnedKeys:
+        """The keys of all users, the newest first, by page; revoked ones only when they are asked for."""
+        skip, limit = visit.ask(_SKIP), visit.ask(_LIMIT)
+        owner, search = visit.ask(_OWNER), (visit.ask(_SEARCH) or "").lower()
+        emails = {
+            user.user_id: user.email for user in await self._directory.list_users(visit.organization_id)
+        }
+        found = [
+            key
+            for key in await self._directory.list_keys(visit.organization_id)
+            if (visit.ask(_WITH_REVOKED) or key.revoked_at is None)
+            and visit.may_see("api_key", key.key_id, key.name)
+            and owner in (None, "", emails.get(key.user_id))
+            and _has(key, emails.get(key.user_id, ""), search)
+        ]
+        found.sort(key=lambda key: key.created_at, reverse=True)
+        page = tuple(shown_owned_key(key, emails.get(key.user_id, "")) for key in found[skip : skip + limit])
+        return OwnedKeys(results=page, total=len(found), skip=skip, limit=limit)
+
     async def change(self, visit: Visit) -> Key:
         """Changes a key; the status can only be made final."""
         body = await visit.body(_patch)
@@ -205,6 +247,12 @@ class KeyRoutes:
             details = {"resource": "api_key", "id": reference[:100]}
             raise NotFound("There is no such key.", code="key_not_found", details=details)
         return user, found
+
+
+def _has(key: ApiKey, email: str, search: str) -> bool:
+    """Whether a text, in lower case, stands in something that a key goes by."""
+    told = (key.key_id, key.name, key.description, key.prefix, email)
+    return not search or any(search in each.lower() for each in told)
 
 
 def _default(user: User) -> tuple[Permission, ...]:

@@ -19,6 +19,7 @@ from inferway.http.admin.answers import (
     KeptDays,
     Key,
     NewKey,
+    OwnedKey,
     RateLimits,
     ShownEvent,
     ShownExtractor,
@@ -66,6 +67,11 @@ def shown_new_key(key: ApiKey, text: str) -> NewKey:
     return NewKey(**msgspec.structs.asdict(shown_key(key)), key=text)
 
 
+def shown_owned_key(key: ApiKey, email: str) -> OwnedKey:
+    """A key with its owner's email."""
+    return OwnedKey(**msgspec.structs.asdict(shown_key(key)), user_email=email)
+
+
 def shown_permissions(key: ApiKey) -> tuple[Permission, ...]:
     """The permissions as they were asked for."""
     return key.granted or (key.permission,)
@@ -82,6 +88,7 @@ def shown_user(user: User) -> ShownUser:
         role=user.role,
         status=user.standing,
         metadata=user.metadata,
+        has_password=user.password_hash is not None,
         created_at=user.created_at,
         updated_at=user.updated_at or user.created_at,
     )
@@ -105,10 +112,10 @@ def shown_organization(organization: Organization, per_minute: int) -> ShownOrga
         updated_at=organization.updated_at or organization.created_at,
         default_llm_credentials=shown_credentials(organization.credentials),
         spend_limits=SpendLimits(
-            daily_usd=_usd(own.daily_microusd),
-            monthly_usd=_usd(own.monthly_microusd),
-            namespace_default_daily_usd=_usd(default.daily_microusd),
-            namespace_default_monthly_usd=_usd(default.monthly_microusd),
+            daily_usd=usd(own.daily_microusd),
+            monthly_usd=usd(own.monthly_microusd),
+            namespace_default_daily_usd=usd(default.daily_microusd),
+            namespace_default_monthly_usd=usd(default.monthly_microusd),
         ),
     )
 
@@ -170,7 +177,7 @@ def shown_credentials(credentials: Credentials) -> dict[str, str]:
 
 def shown_budget(budget: SpendBudget) -> Budget:
     """A budget in US dollars."""
-    return Budget(daily_usd=_usd(budget.daily_microusd), monthly_usd=_usd(budget.monthly_microusd))
+    return Budget(daily_usd=usd(budget.daily_microusd), monthly_usd=usd(budget.monthly_microusd))
 
 
 def budget_of(body: BudgetBody | None) -> SpendBudget:
@@ -180,10 +187,11 @@ def budget_of(body: BudgetBody | None) -> SpendBudget:
     return SpendBudget(daily_microusd=microusd(body.daily_usd), monthly_microusd=microusd(body.monthly_usd))
 
 
-def microusd(usd: float | None) -> int | None:
+def microusd(amount: float | None) -> int | None:
     """US dollars as whole micro-dollars."""
-    return None if usd is None else round(usd * MICRO)
+    return None if amount is None else round(amount * MICRO)
 
 
-def _usd(amount: int | None) -> float | None:
+def usd(amount: int | None) -> float | None:
+    """Whole micro-dollars as US dollars."""
     return None if amount is None else amount / MICRO

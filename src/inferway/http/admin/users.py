@@ -1,5 +1,6 @@
 """Users over HTTP."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -7,10 +8,12 @@ from msgspec import UNSET
 
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
-from inferway.access.records import Permission, Role, User, UserStatus
+from inferway.access.grants import require_grantable
+from inferway.access.records import BY_ROLE, Holder, Permission, Role, SpendBudget, User, UserStatus
+from inferway.access.sessions import Sessions
 from inferway.errors import NotFound
-from inferway.http.admin.answers import Done, ShownUser, Users
-from inferway.http.admin.bodies import UserBody, UserPatch
+from inferway.http.admin.answers import Done, ShownUser, SignInLink, Users
+from inferway.http.admin.bodies import PasswordBody, UserBody, UserPatch
 from inferway.http.admin.endpoint import Endpoint, Visit
 from inferway.http.admin.query import Choice, Number
 from inferway.http.admin.shown import shown_user
@@ -25,13 +28,14 @@ _STATUS = Choice(name="status", about="Those with this status.", choices=tuple(U
 
 _body = msgspec.json.Decoder(UserBody)
 _patch = msgspec.json.Decoder(UserPatch)
+_password = msgspec.json.Decoder(PasswordBody)
 
 
 class UserRoutes:
     """The routes of users."""
 
-    def __init__(self, directory: Directory, administration: Administration) -> None:
-        self._directory, self._administration = directory, administration
+    def __init__(self, directory: Directory, administration: Administration, sessions: Sessions) -> None:
+        self._directory, self._administration, self._sessions = directory, administration, sessions
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes and what each needs."""
@@ -68,6 +72,24 @@ class UserRoutes:
                 handler=self.change,
                 body=_patch,
                 refusals=(409,),
+            ),
+            Endpoint(
+                name="set_password",
+                method="PUT",
+                path=_USER + "/password",
+                permission=admin,
+                scope="user",
+                handler=self.set_password,
+                body=_password,
+                refusals=(409,),
+            ),
+            Endpoint(
+                name="make_sign_in_link",
+                method="POST",
+                path=_USER + "/sign-in-link",
+                permission=admin,
+                scope="user",
+                handler=self.link,
             ),
             Endpoint(
                 name="remove_user",
@@ -129,6 +151,21 @@ class UserRoutes:
                 changes[name] = empty if value is None else value
         return shown_user(await self._administration.change_user(was, visit.actor, **changes))
 
+    async def set_password(self, visit: Visit) -> Done:
+        """Gives a user a password to sign in to the dashboard with, or takes it away; sessions that were begun before end."""
+        body = await visit.body(_password)
+        user = await self._user(visit)
+        _require_no_less(visit.holder, user)
+        await self._sessions.set_password(user, body.password, visit.actor)
+        return Done(message="The password is gone." if body.password is None else "The password is set.")
+
+    async def link(self, visit: Visit) -> SignInLink:
+        """Makes a link that signs a user in to the dashboard once, and replaces no password."""
+        user = await self._user(visit)
+        _require_no_less(visit.holder, user)
+        text, minutes = await self._sessions.link_for(user, visit.actor)
+        return SignInLink(path=f"/sign-in/{text}", minutes=minutes)
+
     async def remove(self, visit: Visit) -> Done:
         """Removes a user with all its keys."""
         await self._administration.remove_user(await self._user(visit), visit.actor)
@@ -141,3 +178,18 @@ class UserRoutes:
             details = {"resource": "user", "id": email[:254]}
             raise NotFound("There is no such user.", code="user_not_found", details=details)
         return found
+
+
+def _require_no_less(holder: Holder, user: User) -> None:
+    """Whoever can sign in as a user has all that its role gives: raises `Forbidden` unless that is the holder's to give."""
+    as_user = msgspec.structs.replace(
+        holder.key,
+        permission=BY_ROLE[user.role],
+        scopes=(),
+        models=(),
+        allowed_origins=(),
+        per_minute=None,
+        expires_at=None,
+        spend_budget=SpendBudget(),
+    )
+    require_grantable(holder, as_user, datetime.now(UTC))

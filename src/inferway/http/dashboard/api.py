@@ -25,7 +25,9 @@ class Refused(Exception):
     def fields(self) -> dict[str, str]:
         """What is wrong, by the name of the field."""
         found = self.details.get("validation_errors", ())
-        return {str(each["location"][-1]): str(each["message"]) for each in found if each.get("location")}
+        # The name of the field itself where the place within it is a number.
+        names = [[part for part in each.get("location", ()) if isinstance(part, str)] for each in found]
+        return {place[-1]: str(each["message"]) for place, each in zip(names, found, strict=True) if place}
 
 
 class Reply(Struct, frozen=True, kw_only=True):

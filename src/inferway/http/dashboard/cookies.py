@@ -39,6 +39,11 @@ class Cookies:
         secure = self._is_secure(request)
         answer.delete_cookie(self._name(request), path="/", secure=secure, httponly=True, samesite="lax")
 
+    def address_of(self, request: Request) -> str:
+        """Where this server is, as the browser asked for it, such as `https://gateway.example.com`."""
+        scheme = "https" if self._is_secure(request) else "http"
+        return f"{scheme}://{request.headers.get('host', '')}"
+
     def _name(self, request: Request) -> str:
         """Cookies know no ports: two servers on one machine must not sign one another out."""
         if self._is_secure(request):

@@ -4,9 +4,9 @@ from starlette.responses import Response
 
 from inferway.access.gate import Gate
 from inferway.access.records import Session
-from inferway.errors import GatewayError, TooManyRequests
+from inferway.errors import GatewayError
+from inferway.http.dashboard.passwords import forwarded_of
 from inferway.http.dashboard.view import SIGN_IN, View, Visitor
-from inferway.http.strangers import CountsStrangers
 
 _HOME = "/"
 
@@ -14,9 +14,8 @@ _HOME = "/"
 class Door:
     """The pages for strangers."""
 
-    def __init__(self, gate: Gate, passwords: CountsStrangers) -> None:
-        """`passwords` counts attempts with passwords, by address and by email."""
-        self._gate, self._passwords = gate, passwords
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
 
     def views(self) -> tuple[View, ...]:
         """The pages and forms."""
@@ -42,7 +41,7 @@ class Door:
             if key is not None:
                 session, token = await self._with_key(visitor, key)
             elif email is not None and password:
-                self._require_calm(visitor, email)
+                visitor.desk.passwords.require_calm(visitor.request, email)
                 session, token = await visitor.desk.sessions.with_password(email, password, visitor.actor)
             else:
                 return await self._show(visitor, 422, "Give an API key, or an email and a password.")
@@ -81,31 +80,9 @@ class Door:
         holder = await self._gate.identify(b"Bearer " + key.encode("utf-8", "replace"), origin or None)
         return await visitor.desk.sessions.with_key(holder.key)
 
-    def _require_calm(self, visitor: Visitor, email: str) -> None:
-        """Counts an attempt before it is looked at; raises `TooManyRequests`."""
-        for who in (self._address(visitor), f"email {email.lower()[:254]}"):
-            refusal = self._passwords.find_refusal(who)
-            if refusal is not None:
-                wait_s = refusal.retry_after_s
-                raise TooManyRequests(
-                    f"Too many attempts: try again in {wait_s:.0f} seconds."
-                    if wait_s
-                    else "Too many attempts.",
-                    code="too_many_passwords",
-                    retry_after_s=wait_s,
-                )
-
     def _judged(self, visitor: Visitor, error: GatewayError) -> GatewayError:
         client = visitor.request.scope.get("client")
-        return visitor.desk.doorkeeper.judge(error, client, _forwarded(visitor))
-
-    def _address(self, visitor: Visitor) -> str:
-        return visitor.desk.doorkeeper.address_of(visitor.request.scope.get("client"), _forwarded(visitor))
+        return visitor.desk.doorkeeper.judge(error, client, forwarded_of(visitor.request))
 
     async def _show(self, visitor: Visitor, status: int = 200, error: str = "") -> Response:
         return await visitor.show("sign-in.html", status, error=error)
-
-
-def _forwarded(visitor: Visitor) -> bytes | None:
-    given = visitor.request.headers.get("x-forwarded-for")
-    return None if given is None else given.encode("latin-1")

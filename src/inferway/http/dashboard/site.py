@@ -4,9 +4,16 @@ from collections.abc import Iterable
 
 from starlette.routing import BaseRoute
 
+from inferway.http.dashboard.audit import AuditPage
+from inferway.http.dashboard.credentials import CredentialPages
 from inferway.http.dashboard.door import Door
+from inferway.http.dashboard.health import HealthPage
 from inferway.http.dashboard.home import Home
+from inferway.http.dashboard.keys import KeyPages
+from inferway.http.dashboard.limits import LimitsPage
+from inferway.http.dashboard.namespaces import NamespacePages
 from inferway.http.dashboard.playground import Playground
+from inferway.http.dashboard.users import OwnPassword, UserPages
 from inferway.http.dashboard.view import Desk, View
 
 
@@ -16,6 +23,14 @@ def views_of(door: Door) -> tuple[View, ...]:
         *Home().views(),
         *Playground().views(),
         *door.views(),
+        *KeyPages().views(),
+        *UserPages().views(),
+        *OwnPassword().views(),
+        *CredentialPages().views(),
+        *LimitsPage().views(),
+        *NamespacePages().views(),
+        *AuditPage().views(),
+        *HealthPage().views(),
     )
 
 

@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from inferway.http.dashboard.api import Api, Refused
 from inferway.http.dashboard.cookies import Cookies
 from inferway.http.dashboard.form import Form
 from inferway.http.dashboard.frame import Frame, page_headers
+from inferway.http.dashboard.passwords import Passwords
 from inferway.http.strangers import Doorkeeper
 from inferway.http.wire import ClientLeft, Scope, find_header, read_body
 
@@ -29,8 +30,30 @@ _FORM_MAX_BYTES = 1024 * 1024
 SIGN_IN = "/sign-in"
 
 
+class Sample(Protocol):
+    """A call that this server can answer."""
+
+    @property
+    def title(self) -> str: ...
+
+    def curl(self, url: str, key: str, namespace: str) -> str:
+        """The call for a shell."""
+        ...
+
+
+class Configured(Struct, frozen=True, kw_only=True):
+    """A setting as it is, for people to read."""
+
+    name: str
+    value: str
+    about: str
+
+
 class Desk(Struct, frozen=True, kw_only=True):
-    """What the pages work with. `api` is this server's own application, `inference` the way to its inference endpoint."""
+    """What the pages work with. `api` is this server's own application, `inference` the way to its inference endpoint.
+
+    `samples` blocks: it looks which local models are here.
+    """
 
     sessions: Sessions
     frame: Frame
@@ -38,6 +61,9 @@ class Desk(Struct, frozen=True, kw_only=True):
     doorkeeper: Doorkeeper
     api: ASGIApp
     inference: ASGIApp
+    passwords: Passwords
+    configured: Sequence[Configured]
+    samples: Callable[[], Sequence[Sample]]
 
 
 class Visitor:

@@ -9,6 +9,11 @@ TOPICS = {
     "CallRoutes": ("Kept calls", "Requests and answers, in namespaces that keep them."),
     "SecretRoutes": ("Secrets", "The callers' own provider credentials; values go in and never come out."),
     "ModelRoutes": ("Models", "Which models there are, and what each of them takes."),
+    "CredentialRoutes": (
+        "Credentials",
+        "Whose credential each provider is called with, and whether it takes it.",
+    ),
+    "SpendRoutes": ("Spending", "What is spent against each spend cap."),
     "UsageRoutes": ("Usage", "What was used and what it cost."),
     "HealthRoutes": ("Health", "Whether every part is well."),
     "MetricsRoutes": ("Health", "Whether every part is well."),

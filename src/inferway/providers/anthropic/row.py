@@ -5,9 +5,11 @@ from typing import Any
 
 from inferway.providers.anthropic.chat import MessagesTranslator
 from inferway.providers.anthropic.errors import AnthropicErrors
+from inferway.providers.anthropic.to_wire import API_VERSION
 from inferway.providers.authenticators import KeyHeader, bearer
 from inferway.providers.base import Authenticator, Credential, Endpoint, Headers, Provider, Transport
 from inferway.providers.facts import load_facts
+from inferway.providers.look import Look
 from inferway.providers.wire import WireChat
 from inferway.types import Deadline, Operation
 
@@ -58,13 +60,14 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         headers=tuple(pair for pair in headers if pair[0].lower() != _VERSION),
         options=chosen,
     )
-    chat = WireChat(
-        translator=MessagesTranslator(name),
-        endpoint=endpoint,
-        authenticator=KeyOrToken(name),
-        classify=AnthropicErrors(name),
-        transport=transport,
-    )
+    wire: dict[str, Any] = {
+        "authenticator": KeyOrToken(name),
+        "classify": AnthropicErrors(name),
+        "transport": transport,
+    }
+    chat = WireChat(translator=MessagesTranslator(name), endpoint=endpoint, **wire)
+    version = (_VERSION, str(chosen.get("api_version") or API_VERSION))
+    asked = Endpoint(base_url=endpoint.base_url, headers=(*endpoint.headers, version))
     table = load_facts(__package__, facts)
     return Provider(
         name=name,
@@ -73,6 +76,7 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         operations=OPERATIONS,
         facts=table.facts,
         names=table.names,
+        look=Look("/v1/models", endpoint=asked, **wire),
         credential=credential,
         address=endpoint.base_url,
         pass_media_urls=pass_media_urls,

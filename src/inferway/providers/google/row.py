@@ -23,11 +23,12 @@ from inferway.providers.facts import load_facts
 from inferway.providers.google.chat import GoogleChatTranslator
 from inferway.providers.google.embeddings import GoogleEmbeddingTranslator
 from inferway.providers.google.errors import classify
-from inferway.providers.google.paths import DEFAULT_LOCATION, on_vertex
+from inferway.providers.google.paths import DEFAULT_LOCATION, GEMINI_VERSION, on_vertex
 from inferway.providers.google.paths import vertex_base_url as google_vertex_url
 from inferway.providers.google.transcription import GoogleTranscriptionTranslator
 from inferway.providers.google.vertex import TOKEN_URL, GeminiAuth, TokenSource, VertexAuth, find_project
 from inferway.providers.google.vertex_embeddings import vertex_batch
+from inferway.providers.look import Look
 from inferway.providers.wire import WireCapability, WireChat
 from inferway.types import ChatCall, ChatEvent, ChatResult, Operation
 
@@ -59,6 +60,16 @@ class _Place:
         """An operation served here."""
         return WireCapability(
             translator=translator,
+            endpoint=self._endpoint,
+            authenticator=self._authenticator,
+            classify=classify,
+            transport=self._transport,
+        )
+
+    def look(self, path: str) -> Look:
+        """A question that is free."""
+        return Look(
+            path,
             endpoint=self._endpoint,
             authenticator=self._authenticator,
             classify=classify,
@@ -161,6 +172,10 @@ def build(  # noqa: PLR0913 - one keyword for each setting
         operations=OPERATIONS,
         facts=_with_batches(table.facts, name, chosen),
         names=table.names,
+        # Vertex AI has no such list that every account may read.
+        look=None
+        if chosen.get("use_vertex")
+        else gemini.look(f"/{chosen.get('api_version') or GEMINI_VERSION}/models"),
         credential=credential or vertex_credential,
         address=" ".join((base_url or BASE_URL, vertex_base_url or _vertex_url(chosen))),
         pass_media_urls=pass_media_urls,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from inferway.providers.authenticators import bearer, optional_bearer
 from inferway.providers.base import Authenticator, Credential, Endpoint, Headers, Provider, Transport
 from inferway.providers.facts import FactTable, load_facts
+from inferway.providers.look import Look
 from inferway.providers.openai.chat import OpenAIChat
 from inferway.providers.openai.embeddings import OpenAIEmbeddings
 from inferway.providers.openai.errors import classify
@@ -73,6 +74,7 @@ def build(  # noqa: PLR0913 - the settings of a row, all by name
         operations=_operations(chosen, server),
         facts=table.facts,
         names=table.names,
+        look=Look("/models", **wire),
         credential=credential,
         address=address,
         pass_media_urls=pass_media_urls,
