@@ -20,7 +20,7 @@ from tests.browser.chromium import open_context, sign_in
 from tests.browser.showing import Admin, Site
 from tests.media.samples import png, wav
 
-pytestmark = [pytest.mark.chromium, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(600)]
 
 FIRST_PAGE_BYTES = 100_000
 HOSTILE = """it's "quoted" $HOME ${PATH} $(id) `id` \\ \\n %s !! é 😀 \u2028 <b>\nJSON\nEOF\n'''\n\t#{x} {{ y }} \x7f"""
@@ -360,7 +360,7 @@ class Copied:
         assert code == shown
         program = ["bash", "-c", code] if language == "curl" else [sys.executable, "-c", code]
         done = subprocess.run(
-            program, env=self._env, cwd=self._folder, capture_output=True, timeout=120, check=False
+            program, env=self._env, cwd=self._folder, capture_output=True, timeout=240, check=False
         )
         assert done.returncode == 0, (code, done.stderr.decode())
         return done.stdout.decode()

@@ -22,6 +22,7 @@ const NOTES = {
 const running = new Set();
 let timer;
 let isArranged = false;
+let isComplaining = false;
 
 const texts = Object.fromEntries([...form.querySelectorAll("[data-texts]")].map((root) => [root.dataset.texts, textList(root, changed)]));
 const media = Object.fromEntries([...form.querySelectorAll("[data-media]")].map((root) => [root.dataset.media, mediaBox(root, changed)]));
@@ -136,6 +137,7 @@ function bodyFor(target, pieces) {
 const pieces = () => Object.fromEntries(Object.entries(media).map(([kind, box]) => [kind, box.pieces()]));
 
 function complain(error) {
+  isComplaining = true;
   said.textContent = error.message;
   said.className = "field-error";
   error.field?.closest("details")?.setAttribute("open", "");
@@ -145,6 +147,7 @@ function complain(error) {
 // The code follows at once, as somebody may copy it at once; models are asked about when the typing pauses.
 function changed() {
   if (!isArranged) return;
+  isComplaining = false;
   showCode();
   clearTimeout(timer);
   timer = setTimeout(refresh, 250);
@@ -152,6 +155,7 @@ function changed() {
 
 async function refresh() {
   const troubles = await note(targets.list(), chosen().name);
+  if (isComplaining) return;
   said.className = troubles.length ? "field-error" : "hint";
   said.textContent = troubles.join(" ");
 }
@@ -195,6 +199,7 @@ async function run(extra = {}) {
   }
   document.getElementById("answers-part").hidden = false;
   answers.replaceChildren();
+  isComplaining = false;
   stopAll.hidden = false;
   said.className = "hint";
   said.textContent = "";
