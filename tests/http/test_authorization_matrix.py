@@ -24,6 +24,8 @@ from inferway.http.admin.health import PARTS
 from inferway.http.dashboard.view import PageRoute
 from inferway.http.front import INFERENCE_PATH
 from inferway.pipeline.content import Content, seal_content
+from inferway.types import Usage
+from inferway.usage.records import UsageRecord
 from tests.http.kit import Gateway, running
 
 CALLERS = {
@@ -143,7 +145,28 @@ async def _things(gateway: Gateway, tenant: str, email: str, name: str) -> dict[
         "secret_name": f"{name}-secret",
         "audit_id": events[0].audit_id,
         "call": call,
+        "request": await _settled_call(gateway, tenant, namespace.namespace_id),
     }
+
+
+async def _settled_call(gateway: Gateway, tenant: str, namespace_id: str) -> str:
+    record = UsageRecord(
+        record_id=f"{time.time_ns():x}",
+        request_id=f"req_of_{namespace_id}",
+        organization_id=tenant,
+        namespace_id=namespace_id,
+        key_id="key_of_nobody",
+        started_at=datetime.now(UTC),
+        latency_ms=1.0,
+        upstream_ms=1.0,
+        usage=Usage(),
+        operation="chat",
+        provider="fake",
+        model="fake-chat",
+        status="ok",
+    )
+    await gateway.app.ledger.add([record])
+    return record.request_id
 
 
 async def _kept_call(gateway: Gateway, tenant: str, namespace_id: str) -> str:

@@ -11,6 +11,8 @@ PERHAPS_BILLED = ("cancelled", ProviderTimeout.default_code, ProviderBadAnswer.d
 HEDGE_LOST = "hedge_lost"
 """The outcome of an attempt that was cancelled because the one beside it had answered."""
 
+_NAME_MAX, _NAMES_MAX = 100, 20
+
 
 class Spent(Struct, frozen=True, kw_only=True):
     """What one upstream answer used, and who gave it; `model_version` is the model that the provider says it ran.
@@ -42,3 +44,7 @@ class Journey:
         self.is_cost_known = True
         self.adaptations: dict[Adaptation, None] = {}
         self.warnings: dict[str, None] = {}
+
+    def adapted(self) -> tuple[str, ...]:
+        """Which fields were changed and how, for the record: names only, and no more of them than a record should hold."""
+        return tuple(f"{each.field[:_NAME_MAX]}: {each.action}" for each in [*self.adaptations][:_NAMES_MAX])

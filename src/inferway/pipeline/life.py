@@ -382,6 +382,7 @@ class Pipeline:
             model_version=answered.model_version if answered else None,
             cached=shared,
             cache_kind=COALESCED if shared else None,
+            adaptations=ride.journey.adapted() if ride.journey.adaptations else (),
         )
 
 

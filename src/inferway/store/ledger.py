@@ -6,7 +6,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from inferway.errors import StoreUnavailable
-from inferway.store.moments import to_microseconds
+from inferway.store.moments import to_microseconds, to_moment
+from inferway.store.request_sql import select_last_looked, select_newest, select_request
 from inferway.store.usage_rows import COLUMNS, NAMES, record_of, row_of, written_attempts
 from inferway.store.usage_sql import (
     DELETE_CALLS,
@@ -23,6 +24,7 @@ from inferway.store.usage_sql import (
     select_sums,
 )
 from inferway.store.work import Ask, Fill, SqlDatabase, Work
+from inferway.usage.ledger import Look
 from inferway.usage.queries import (
     Cutoffs,
     Dimension,
@@ -90,6 +92,24 @@ class SqlLedger:
             limit,
         )
         return tuple(map(record_of, rows))
+
+    async def find_requests(
+        self, organization_id: str, request_id: str, *, limit: int = 100
+    ) -> tuple[UsageRecord, ...]:
+        """See `Ledger`."""
+        asked = select_request(NAMES, organization_id, request_id, limit)
+        return tuple(map(record_of, await self._database.select(asked.text, *asked.values)))
+
+    async def look_back(
+        self, query: UsageQuery, *, error_code: str | None = None, after: Place | None, looks: int, limit: int
+    ) -> Look:
+        """See `Ledger`."""
+        last = await self._database.report([select_last_looked(query, after, looks)])
+        found = await self._database.report([select_newest(NAMES, query, error_code, after, looks, limit)])
+        return Look(
+            records=tuple(map(record_of, found)),
+            last=Place(started_at=to_moment(last[0][0]), record_id=last[0][1]) if last else None,
+        )
 
     async def scan(
         self, query: UsageQuery, after: Place | None = None, limit: int = 1000

@@ -24,12 +24,13 @@ COLUMNS: Mapping[str, Kind] = {
     **dict.fromkeys(("streamed", "cached"), "integer"),
     "first_event_ms": "real",
     "retries": "integer",
-    **dict.fromkeys(("cache_kind", "model_version"), "text"),
+    **dict.fromkeys(("cache_kind", "model_version", "adaptations"), "text"),
 }
 """The columns and their kinds, in the order of `row_of`."""
 
 NAMES = ", ".join(COLUMNS)
 _MAX_INTEGER = 2**63 - 1
+_texts = msgspec.json.Decoder(tuple[str, ...])
 _attempts = msgspec.json.Decoder(tuple[AttemptRecord, ...])
 
 
@@ -66,6 +67,7 @@ def row_of(record: UsageRecord) -> tuple[Any, ...]:
         record.retries,
         record.cache_kind,
         record.model_version,
+        msgspec.json.encode(record.adaptations).decode() if record.adaptations else None,
     )
 
 
@@ -83,6 +85,7 @@ def record_of(row: Sequence[Any]) -> UsageRecord:
         "usage": usage,
         "started_at": to_moment(values["started_at"]),
         "attempts": _attempts.decode(values["attempts"]),
+        "adaptations": _texts.decode(values["adaptations"]) if values["adaptations"] else (),
         "streamed": bool(values["streamed"]),
         "cached": bool(values["cached"]),
     }

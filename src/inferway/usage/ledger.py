@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from inferway.usage.queries import (
     Cutoffs,
     Dimension,
@@ -16,6 +18,16 @@ from inferway.usage.queries import (
     spent_since,
 )
 from inferway.usage.records import UsageRecord
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """What was picked of some calls that were looked at, the newest first.
+
+    `last` is the last one that was looked at; None: there are no more.
+    """
+
+    records: tuple[UsageRecord, ...]
+    last: Place | None
 
 
 class Ledger(Protocol):
@@ -32,6 +44,21 @@ class Ledger(Protocol):
 
     async def list_records(self, organization_id: str, *, limit: int = 100) -> tuple[UsageRecord, ...]:
         """The newest records of an organization, the newest first."""
+        ...
+
+    async def find_requests(
+        self, organization_id: str, request_id: str, *, limit: int = 100
+    ) -> tuple[UsageRecord, ...]:
+        """The records with a request id, which a caller may send as often as it likes; the newest first."""
+        ...
+
+    async def look_back(
+        self, query: UsageQuery, *, error_code: str | None = None, after: Place | None, looks: int, limit: int
+    ) -> Look:
+        """Looks at the newest `looks` calls of a range that are older than `after`, and answers with what is picked of them.
+
+        When there are more than `limit` of those, they are the newest. The range is taken to the microsecond.
+        """
         ...
 
     async def scan(

@@ -56,7 +56,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     `cost_microusd` is None when some of the usage has no known price. `record_id` is unique for each call, also when a caller sends the
     same request id twice. `latency_ms` is the whole call here, `upstream_ms` the part of it that was spent with providers, `first_event_ms`
     the time until the first event of a streamed answer; `retries` are the attempts that followed a failed one. `cache_kind` says which
-    cache answered.
+    cache answered. `adaptations` are the fields that the provider got otherwise than they were given, each with what was done to it.
     """
 
     record_id: str
@@ -83,6 +83,7 @@ class UsageRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     retries: int = 0
     cache_kind: str | None = None
     model_version: str | None = None
+    adaptations: tuple[str, ...] = ()
 
     def itemized(self) -> tuple[AttemptRecord, ...]:
         """Every attempt with what it used and cost."""

@@ -143,19 +143,21 @@ def _shown_record(record: UsageRecord) -> ShownRecord:
         cached=record.cached,
         cache_kind=record.cache_kind,
         retries=record.retries,
-        usage=_used(record),
+        usage=used_of(record),
         cost_microusd=record.cost_microusd,
         price_version=record.price_version,
         model_version=record.model_version,
-        attempts=tuple(map(_shown_attempt, record.itemized())),
+        attempts=tuple(map(shown_attempt, record.itemized())),
     )
 
 
-def _shown_attempt(attempt: AttemptRecord) -> ShownAttempt:
-    return ShownAttempt(**msgspec.structs.asdict(attempt) | {"usage": _used(attempt)})
+def shown_attempt(attempt: AttemptRecord) -> ShownAttempt:
+    """An attempt."""
+    return ShownAttempt(**msgspec.structs.asdict(attempt) | {"usage": used_of(attempt)})
 
 
-def _used(of: UsageRecord | AttemptRecord) -> Used | None:
+def used_of(of: UsageRecord | AttemptRecord) -> Used | None:
+    """What a call or an attempt used; None for an attempt of which nobody told."""
     if of.usage is None:
         return None
     fields = msgspec.structs.asdict(of.usage)

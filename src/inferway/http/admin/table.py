@@ -15,6 +15,7 @@ from inferway.http.admin.lending import FindHost, Lending
 from inferway.http.admin.models import ModelRoutes, Providers
 from inferway.http.admin.namespaces import NamespaceRoutes
 from inferway.http.admin.organization import OrganizationRoutes
+from inferway.http.admin.requests import RequestRoutes
 from inferway.http.admin.secrets import SecretRoutes
 from inferway.http.admin.spend import CountsSpend, SpendRoutes
 from inferway.http.admin.usage import UsageRoutes
@@ -58,4 +59,5 @@ def endpoints_of(parts: AdminParts) -> tuple[Endpoint, ...]:
         *CallRoutes(directory, parts.ledger, parts.recall).endpoints(),
         *ModelRoutes(parts.providers).endpoints(),
         *UsageRoutes(directory, parts.ledger).endpoints(),
+        *RequestRoutes(directory, parts.ledger).endpoints(),
     )

@@ -9,6 +9,7 @@ from inferway.access.directory import Directory
 from inferway.access.records import ApiKey, Permission
 from inferway.errors import InvalidShape
 from inferway.http.admin.endpoint import Endpoint, Visit
+from inferway.http.admin.names import Names, read_names
 from inferway.http.admin.query import Number, Parameter, Text
 from inferway.http.admin.usage_answers import (
     CostSummary,
@@ -55,6 +56,7 @@ class UsageRoutes:
 
     def __init__(self, directory: Directory, ledger: Ledger) -> None:
         self._questions, self._ledger = Questions(directory), ledger
+        self._directory = directory
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The routes and what each needs."""
@@ -86,10 +88,11 @@ class UsageRoutes:
     async def organization(self, visit: Visit) -> OrganizationUsage:
         """What the organization used: in all, and by day, model, namespace and key, or by what `group_by` names."""
         query = await self._questions.read(visit)
-        told = await self._told(visit, query)
+        names = await read_names(self._directory, visit.organization_id)
+        told = await self._told(visit, query, names)
         if "groups" not in told:
             told["by_key"] = tuple(
-                msgspec.convert(shown(each, ("key_id",)), UsageOfKey)
+                msgspec.convert(names.named(shown(each, ("key_id",))), UsageOfKey)
                 for each in await add_up(self._ledger, query, ("key_id",))
             )
         return OrganizationUsage(organization_id=visit.organization_id, **told)
@@ -98,7 +101,8 @@ class UsageRoutes:
         """What one key used: in all, and by day, model and namespace, or by what `group_by` names."""
         found = await self._key(visit)
         query = await self._questions.read(visit, key=found)
-        return KeyUsage(key_id=found.key_id, name=found.name, **await self._told(visit, query))
+        names = await read_names(self._directory, visit.organization_id)
+        return KeyUsage(key_id=found.key_id, name=found.name, **await self._told(visit, query, names))
 
     async def endpoints_of_key(self, visit: Visit) -> tuple[UsageOfOperation, ...]:
         """What one key used by operation; all of them have one path."""
@@ -141,7 +145,7 @@ class UsageRoutes:
             unpriced_calls=total["unpriced_calls"],
         )
 
-    async def _told(self, visit: Visit, query: UsageQuery) -> dict[str, Any]:
+    async def _told(self, visit: Visit, query: UsageQuery, names: Names) -> dict[str, Any]:
         """The sums in all, and by what is asked for; if nothing is, by day, by model and by namespace."""
         models = await add_up(self._ledger, query, ("provider", "model"), with_latency=True)
         total = msgspec.convert(shown(total_of(models)), UsageTotal)
@@ -153,7 +157,9 @@ class UsageRoutes:
                 message = f"that is {len(groups)} groups; {_MOST_GROUPS} are told at most"
                 raise InvalidShape.at(["query", "group_by"], "value_error", message)
             return told | {
-                "groups": tuple(msgspec.convert(shown(each, wanted), UsageGroup) for each in groups)
+                "groups": tuple(
+                    msgspec.convert(names.named(shown(each, wanted)), UsageGroup) for each in groups
+                )
             }
         days = await add_up(self._ledger, query, ("day",), with_latency=True)
         namespaces = await add_up(self._ledger, query, ("namespace_id",), with_latency=True)
@@ -163,7 +169,8 @@ class UsageRoutes:
                 msgspec.convert(shown(each, ("provider", "model")), UsageOfModel) for each in models
             ),
             "by_namespace": tuple(
-                msgspec.convert(shown(each, ("namespace_id",)), UsageOfNamespace) for each in namespaces
+                msgspec.convert(names.named(shown(each, ("namespace_id",))), UsageOfNamespace)
+                for each in namespaces
             ),
         }
 

@@ -73,15 +73,17 @@ class UsageOfModel(UsageTotal, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class UsageOfNamespace(UsageTotal, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A namespace."""
+    """A namespace; one that was removed has no name."""
 
     namespace_id: str
+    namespace_name: str | None
 
 
 class UsageOfKey(UsageTotal, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key."""
+    """A key; one that was removed has no name."""
 
     key_id: str
+    key_name: str | None
 
 
 class UsageGroup(UsageTotal, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +96,9 @@ class UsageGroup(UsageTotal, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     operation: str | UnsetType = UNSET
     status: str | UnsetType = UNSET
     namespace_id: str | UnsetType = UNSET
+    namespace_name: str | UnsetType | None = UNSET
     key_id: str | UnsetType = UNSET
+    key_name: str | UnsetType | None = UNSET
 
 
 class OrganizationUsage(Struct, frozen=True, kw_only=True):

@@ -80,7 +80,14 @@ class Frame:
             auto_reload=False,
         )
         made.globals |= {"asset": self._asset, "notices": NOTICES, "version": inferway.__version__}
-        made.filters |= {"usd": usd, "count": count, "milliseconds": milliseconds, "moment": moment}
+        made.filters |= {
+            "usd": usd,
+            "count": count,
+            "compact": compact,
+            "percent": percent,
+            "milliseconds": milliseconds,
+            "moment": moment,
+        }
         return made
 
     @cached_property
@@ -113,6 +120,25 @@ def usd(amount: float | None) -> str:
 def count(number: float | None) -> str:
     """A whole number with separators."""
     return "–" if number is None else f"{number:,.0f}"
+
+
+def compact(number: float | None) -> str:
+    """A number in little room: 950, 1.2k, 3.4M."""
+    if number is None:
+        return "–"
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.1f}".removesuffix(".0") + letter
+    return f"{number:g}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 in percent; what is not nothing is not told as 0."""
+    if share is None:
+        return "–"
+    if share and share < 0.001:
+        return "< 0.1 %"
+    return f"{share * 100:.1f}".removesuffix(".0") + " %"
 
 
 def milliseconds(value: float | None) -> str:

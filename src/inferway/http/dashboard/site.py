@@ -13,6 +13,8 @@ from inferway.http.dashboard.keys import KeyPages
 from inferway.http.dashboard.limits import LimitsPage
 from inferway.http.dashboard.namespaces import NamespacePages
 from inferway.http.dashboard.playground import Playground
+from inferway.http.dashboard.requests import RequestPages
+from inferway.http.dashboard.usage import UsagePages
 from inferway.http.dashboard.users import OwnPassword, UserPages
 from inferway.http.dashboard.view import Desk, View
 
@@ -22,6 +24,8 @@ def views_of(door: Door) -> tuple[View, ...]:
     return (
         *Home().views(),
         *Playground().views(),
+        *UsagePages().views(),
+        *RequestPages().views(),
         *door.views(),
         *KeyPages().views(),
         *UserPages().views(),

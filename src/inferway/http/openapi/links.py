@@ -14,6 +14,7 @@ _FOLLOWING: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         ("get_namespace", "change_namespace", "update_namespace", "list_calls", "remove_namespace"),
     ),
     "create_secret": (_SECRET, ("change_secret", "remove_secret")),
+    "list_requests": ({"request": "$response.body#/results/0/record_id"}, ("get_request",)),
     "list_events": ({"audit_id": "$response.body#/results/0/audit_id"}, ("get_event",)),
 }
 

@@ -14,6 +14,7 @@ TOPICS = {
         "Whose credential each provider is called with, and whether it takes it.",
     ),
     "SpendRoutes": ("Spending", "What is spent against each spend cap."),
+    "RequestRoutes": ("Requests", "Single calls: how each went, where its time went and what it cost."),
     "UsageRoutes": ("Usage", "What was used and what it cost."),
     "HealthRoutes": ("Health", "Whether every part is well."),
     "MetricsRoutes": ("Health", "Whether every part is well."),
@@ -27,6 +28,7 @@ PLACES = {
     "key": "The key's id, or its name among the user's keys.",
     "namespace": "The namespace's id or name.",
     "call": "The call's request id, or its record's id.",
+    "request": "The call's request id, or its record's id.",
     "secret_name": "The secret's name.",
     "audit_id": "The audit event's id.",
 }

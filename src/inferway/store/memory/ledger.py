@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from inferway.errors import StoreUnavailable
+from inferway.usage.ledger import Look
 from inferway.usage.queries import (
     FILTERS,
     Cutoffs,
@@ -67,6 +68,34 @@ class MemoryLedger:
         owned = [each for each in self._records.values() if each.organization_id == organization_id]
         owned.sort(key=lambda each: (each.started_at, each.record_id), reverse=True)
         return tuple(owned[:limit])
+
+    async def find_requests(
+        self, organization_id: str, request_id: str, *, limit: int = 100
+    ) -> tuple[UsageRecord, ...]:
+        """See `Ledger`."""
+        newest = await self.list_records(organization_id, limit=len(self._records))
+        return tuple(each for each in newest if each.request_id == request_id)[:limit]
+
+    async def look_back(
+        self, query: UsageQuery, *, error_code: str | None = None, after: Place | None, looks: int, limit: int
+    ) -> Look:
+        """See `Ledger`."""
+        newest = await self.list_records(query.organization_id, limit=len(self._records))
+        behind = None if after is None else (after.started_at, after.record_id)
+        looked = [
+            each
+            for each in newest
+            if query.start <= each.started_at < query.end
+            and (behind is None or (each.started_at, each.record_id) < behind)
+        ][:looks]
+        found = [
+            each
+            for each in looked
+            if _is_picked(query, {name: getattr(each, name) for name in (*FILTERS, "namespace_id")})
+            and error_code in (None, each.error_code)
+        ]
+        last = Place.behind(looked[-1]) if len(looked) == looks else None
+        return Look(records=tuple(found[:limit]), last=last)
 
     async def scan(
         self, query: UsageQuery, after: Place | None = None, limit: int = 1000
