@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Literal
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.browser.program import find_chromium
 
@@ -47,7 +47,6 @@ class Complaints:
 
     def __init__(self, page: Page, *, expected: tuple[int, ...] = ()) -> None:
         self.found: list[str] = []
-        self.dialogs: list[str] = []
         self._expected = tuple(f"status of {status}" for status in expected)
         page.add_init_script(_WATCH_POLICY)
         page.on("pageerror", lambda error: self.found.append(f"error: {error}"))
@@ -57,6 +56,11 @@ class Complaints:
     def expect(self, *statuses: int) -> None:
         """From now on answers of these statuses are no news, though the browser reports them."""
         self._expected = (*self._expected, *(f"status of {status}" for status in statuses))
+
+    def spoken(self, dialog: Dialog) -> None:
+        """A dialog that nobody expected."""
+        self.found.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def of(self, page: Page) -> list[str]:
         """All of it, also what the policy has forbidden on the page at hand."""
@@ -84,7 +88,7 @@ def open_context(
         reduced_motion="reduce",
         permissions=["clipboard-read", "clipboard-write", "microphone"],
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)
     return context
 
 
