@@ -116,8 +116,8 @@ def _copy_curl(page: Page) -> str:
     page.get_by_role("link", name="API keys", exact=True).click()
     page.get_by_role("link", name="New key").first.click()
     page.get_by_label("Name", exact=True).fill("my first program")
-    page.get_by_role("button", name="Create key").click()
-    page.get_by_role("button", name="Copy curl").click()
+    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Copy the call").click()
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
