@@ -175,7 +175,7 @@ def _key(user: User, source: Source, now: datetime) -> ApiKey:
         made,
         description=source.next(),
         created_by=source.next(),
-        scopes=(Scope(resource_type="namespace", resource_id=source.next()),),
+        scopes=(Scope(resource_type="namespace", resource_id=source.next(100)),),
         allowed_origins=(source.next(),),
         models=(source.next(),),
         prefix=source.next(),
