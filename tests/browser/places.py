@@ -6,6 +6,18 @@ PUBLIC = {"sign-in": "/sign-in", "reference": "/reference", "reference-call": "/
 PAGES = {
     "overview": "/",
     "playground": "/playground",
+    "health": "/health",
+    "keys": "/settings/keys",
+    "new-key": "/settings/keys/new",
+    "users": "/settings/users",
+    "new-user": "/settings/users/new",
+    "credentials": "/settings/credentials",
+    "limits": "/settings/limits",
+    "password": "/settings/password",
+    "namespaces": "/namespaces",
+    "new-namespace": "/namespaces/new",
+    "namespace": "/namespaces/support",
+    "audit": "/audit",
 }
 """Name → path. A test holds that no page is missing."""
 
