@@ -1,7 +1,7 @@
 """Thousands of texts that would run if a page took them for markup, and a store in which every field holds such texts."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -68,7 +68,7 @@ _BEFORE = (
     "-->", "]]>", '" autofocus x="', "' x='", "\\u003c/script>", "%22%3E", "&quot;&gt;", "\x0b", "\u2028", "\xa0",
 )  # fmt: skip
 _AFTER = ("", "<!--", "//", '"', "'", "\\")
-_WRITTEN = (
+_WRITTEN: tuple[Callable[[str], str], ...] = (
     str,
     lambda text: text.replace("<", "\uff1c"),
     lambda text: text.replace("<", "&lt;"),
