@@ -6,10 +6,13 @@ PUBLIC = {"sign-in": "/sign-in", "reference": "/reference", "reference-call": "/
 PAGES = {
     "overview": "/",
     "playground": "/playground",
+    "usage": "/usage",
+    "requests": "/requests",
     "health": "/health",
     "keys": "/settings/keys",
     "new-key": "/settings/keys/new",
     "users": "/settings/users",
+    "user": "/settings/users/admin@localhost",
     "new-user": "/settings/users/new",
     "credentials": "/settings/credentials",
     "limits": "/settings/limits",
