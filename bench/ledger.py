@@ -13,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from inferway.store.ledger import SqlLedger
 from inferway.store.sqlite.database import FILE_NAME, Database
 from inferway.types import Usage
 from inferway.usage.queries import Dimension, UsageQuery
+from inferway.usage.recent import newest_calls
 from inferway.usage.records import AttemptRecord, UsageRecord
 from inferway.usage.reports import add_up
 
@@ -201,6 +202,9 @@ async def _questions(ledger: SqlLedger) -> AsyncIterator[Measured]:
     def ask(query: UsageQuery, *by: Dimension, with_latency: bool = False) -> Callable[[], Awaitable[Any]]:
         return lambda: add_up(ledger, query, by, with_latency=with_latency)
 
+    def find(query: UsageQuery, code: str | None = None) -> Callable[[], Awaitable[Any]]:
+        return lambda: _newest(ledger, query, code)
+
     asked: dict[str, Callable[[], Awaitable[Any]]] = {
         "by day": ask(whole, "day"),
         "by day, with percentiles": ask(whole, "day", with_latency=True),
@@ -228,6 +232,9 @@ async def _questions(ledger: SqlLedger) -> AsyncIterator[Measured]:
         "odd hours: one key by model": ask(replace(odd, key_id=key.key_id), "model"),
         "the last day by hour and model": ask(last_day, "hour", "model", with_latency=True),
         "the newest 100 calls": lambda: ledger.list_records(_ORGANIZATION, limit=100),
+        "the newest 50 that failed": find(replace(whole, status="error")),
+        "the newest 50 of one key": find(replace(whole, key_id=f"key_{199:020}")),
+        "the newest 50 with an error that is none": find(whole, "nobody-saw-it"),
     }
     for name, put in asked.items():
         found = await put()
@@ -239,6 +246,10 @@ async def _questions(ledger: SqlLedger) -> AsyncIterator[Measured]:
             times.append((time.perf_counter() - began) * 1000)
         cpu_ms = (time.process_time() - spent) * 1000 / _TURNS
         yield name, statistics.median(times), statistics.quantiles(times, n=20)[-1], cpu_ms, len(found)
+
+
+async def _newest(ledger: SqlLedger, query: UsageQuery, code: str | None) -> Sequence[UsageRecord]:
+    return (await newest_calls(ledger, query, error_code=code, limit=50)).records
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ PAGES = {
     "overview": "/",
     "playground": "/playground",
     "usage": "/usage",
+    "usage-hours": "/usage?period=24h&by=key&measure=calls",
     "requests": "/requests",
     "health": "/health",
     "keys": "/settings/keys",

@@ -166,17 +166,17 @@ def test_hostile_names_are_text(house: House) -> None:
 
 
 def test_what_is_shown_can_be_exported(house: House) -> None:
-    answer = house.browser.get("/usage/export?by=model&format=csv")
+    answer = house.browser.get("/usage/export/csv?by=model")
     assert answer.headers["content-disposition"].startswith('attachment; filename="usage-by-model-')
     rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
     assert sum(int(row["calls"]) for row in rows) == 6
     assert "'" + FORMULA in {row["model"] for row in rows}
     assert {row["unpriced_calls"] for row in rows if row["model"] == "nobody-knows-it"} == {"1"}
-    answer = house.browser.get("/usage/export?by=key&format=csv&rows=time")
+    answer = house.browser.get("/usage/export/csv?by=key&rows=time")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
     assert {row["key_name"] for row in rows} == {"backend", "<b>batch</b>"}
     assert all(row["day"].endswith("T00:00:00Z") for row in rows)
-    told = house.browser.get("/usage/export?by=namespace&format=json&namespace=" + house.ids["team-b"]).json()
+    told = house.browser.get("/usage/export/json?by=namespace&namespace=" + house.ids["team-b"]).json()
     assert [group["namespace_name"] for group in told["groups"]] == ["team-b"]
 
 
@@ -209,4 +209,4 @@ def test_a_key_with_scopes_sees_what_lies_within_them(house: House) -> None:
     assert _figure(page, "Calls") == "1"
     assert "team-a" not in page
     assert browser.get("/").status == 200
-    assert browser.get("/usage/export?by=namespace&format=json").json()["total"]["calls"] == 1
+    assert browser.get("/usage/export/json?by=namespace").json()["total"]["calls"] == 1

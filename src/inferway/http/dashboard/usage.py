@@ -49,7 +49,7 @@ class UsagePages:
         """The pages and forms."""
         return (
             View(method="GET", path="/usage", handler=self.show),
-            View(method="GET", path="/usage/export", handler=self.export),
+            View(method="GET", path="/usage/export/{kind}", handler=self.export),
         )
 
     async def show(self, visitor: Visitor) -> Response:
@@ -159,7 +159,7 @@ def _exported(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kind(visitor: Visitor) -> str:
-    return "json" if visitor.query("format") == "json" else "csv"
+    return "json" if visitor.place("kind") == "json" else "csv"
 
 
 def _file_name(asked: Asked) -> str:
