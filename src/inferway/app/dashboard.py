@@ -10,7 +10,7 @@ from inferway.app.admin import AdminOffice
 from inferway.app.configured import configured_limits
 from inferway.app.desk import ModelDesk
 from inferway.app.limits import Limits
-from inferway.app.samples import Sample, local_samples, provider_samples
+from inferway.app.samples import Sample, coming_samples, local_samples, provider_samples
 from inferway.http.dashboard.cookies import Cookies
 from inferway.http.dashboard.door import Door
 from inferway.http.dashboard.frame import Frame
@@ -50,8 +50,13 @@ def dashboard_routes(
 
 def _samples(settings: Settings) -> tuple[Sample, ...]:
     """Calls to paste, of which the first needs nothing from elsewhere."""
-    local = local_samples(ModelDesk(settings)) if settings.local.enabled else ()
-    return (*local, *provider_samples(settings.providers))
+    found = provider_samples(settings.providers)
+    if settings.local.enabled:
+        models = ModelDesk(settings)
+        found = (*local_samples(models), *found)
+        if not found and settings.local.pull_defaults:
+            return coming_samples(models, models.defaults())
+    return found
 
 
 def sign_in_link(settings: Settings, url: str, email: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -74,6 +74,19 @@ def local_samples(desk: Desk) -> tuple[Sample, ...]:
     if embeddings := [each for each in able if each.operation == "text_embedding"]:
         chosen = embeddings[0]
         return (_sample(f"Embed a text with {chosen.id}", "local", chosen.id, "text_embedding", _TEXT),)
+    return ()
+
+
+def coming_samples(desk: Desk, coming: Sequence[str]) -> tuple[Sample, ...]:
+    """A call of the first of the models whose files are being fetched: it waits for them, or says when to send it again."""
+    for chosen in desk.list():
+        if chosen.id not in coming or desk.missing_packages(chosen.id):
+            continue
+        title = (
+            f"Ask {chosen.id} on this machine; its files are still being fetched, and a call waits for them"
+        )
+        if chosen.operation == "chat":
+            return (_sample(title, "local", chosen.id, "chat", _PROMPTS),)
     return ()
 
 

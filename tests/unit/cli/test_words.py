@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from inferway.app.samples import local_samples, provider_samples
+from inferway.app.samples import coming_samples, local_samples, provider_samples
 from inferway.cli.answers import lines_of, plain, summary_of
 from inferway.cli.keys import parse_expiry
 from inferway.errors import OperatorError
@@ -93,6 +93,14 @@ def test_the_call_that_is_offered_is_one_that_can_be_answered() -> None:
     assert [each.model for each in local_samples(Desk(embedding, missing))] == ["embed"]
     assert [each.model for each in local_samples(Desk(embedding, chat, broken=("chat",)))] == ["embed"]
     assert local_samples(Desk(missing)) == ()
+
+
+def test_a_model_on_its_way_is_offered_when_its_engine_is_here() -> None:
+    chat, other = Model("chat", "chat", "missing"), Model("big", "chat", "missing")
+    (found,) = coming_samples(Desk(other, chat), ["embed", "chat"])
+    assert found.model == "chat"
+    assert "still being fetched" in found.title
+    assert coming_samples(Desk(chat, broken=("chat",)), ["chat"]) == ()
 
 
 def test_a_provider_is_offered_when_it_has_a_key() -> None:
