@@ -42,10 +42,10 @@ def stranger(context: BrowserContext) -> Iterator[Page]:
 
 
 @pytest.fixture
-def stranger_expecting_401(context: BrowserContext) -> Iterator[Page]:
+def stranger_expecting_refusals(context: BrowserContext) -> Iterator[Page]:
     """The same, where a refusal is what is looked at."""
     page = context.new_page()
-    complaints = Complaints(page, expected=(401, 429))
+    complaints = Complaints(page, expected=(401, 403, 429))
     yield page
     found = complaints.of(page)
     assert not found, found

@@ -28,6 +28,8 @@ _CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 _CONFIG = """
+[providers.openai]
+base_url = "http://127.0.0.1:9/v1"
 [prices."fake/fake-chat"]
 input = 1.0
 output = 4.0

@@ -39,8 +39,10 @@ def test_an_api_key_signs_in(stranger: Page, site: Site) -> None:
 
 
 @pytest.mark.parametrize("given", ["sk_wrong", "<img src=x onerror=alert(1)>", "sk_" + "0" * 36])
-def test_a_wrong_key_is_told_so_and_is_text(site: Site, stranger_expecting_401: Page, given: str) -> None:
-    page = stranger_expecting_401
+def test_a_wrong_key_is_told_so_and_is_text(
+    site: Site, stranger_expecting_refusals: Page, given: str
+) -> None:
+    page = stranger_expecting_refusals
     page.goto("/sign-in")
     page.get_by_label("API key").fill(given)
     page.get_by_role("button", name="Sign in with the key").click()
