@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,14 @@ HOSTILE = "<script>alert(1)</script>\"'"
 @pytest.fixture
 def browser(gateway: Gateway) -> Browser:
     return Browser(gateway).sign_in()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _left_as_found(gateway: Gateway) -> Iterator[None]:
+    """The organization's own fields are as they were when other tests use the same server."""
+    yield
+    found = {"spend_limits": None, "default_llm_credentials": None}
+    _api(gateway, "PATCH", "/v1/organizations", found)
 
 
 def _text(answer: Answered) -> str:
