@@ -115,8 +115,8 @@ def test_an_answer_comes_in_pieces_and_can_be_stopped(playground: Page) -> None:
     expect(playground.get_by_role("button", name="Stop all")).to_be_hidden()
 
 
-def test_an_error_says_its_code_and_the_request(stranger_expecting_401: Page, site: Site) -> None:
-    playground = stranger_expecting_401
+def test_an_error_says_its_code_and_the_request(stranger_expecting_refusals: Page, site: Site) -> None:
+    playground = stranger_expecting_refusals
     sign_in(playground, site.link())
     playground.goto("/playground")
     playground.get_by_label("Provider", exact=True).select_option("fake")
