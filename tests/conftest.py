@@ -16,10 +16,5 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.startswith(_OWN_SETTINGS) and not name.startswith("INFERWAY_TEST_"):
             del os.environ[name]
     # A busy machine is no reason to fail: how long one example takes is not what these tests are about.
-    hypothesis.settings.register_profile(
-        "inferway",
-        deadline=None,
-        suppress_health_check=[hypothesis.HealthCheck.too_slow],
-        print_blob=True,
-    )
+    hypothesis.settings.register_profile("inferway", deadline=None, print_blob=True)
     hypothesis.settings.load_profile("inferway")

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from docs.generator.markdown import table
 from inferway.errors import GatewayError
+from inferway.pipeline.abilities import sample_call
 from inferway.providers.anthropic.row import build as build_anthropic
 from inferway.providers.base import Credential, Prepared, Provider, Target, Transport, WireRequest
 from inferway.providers.google.row import build as build_google
@@ -22,19 +23,10 @@ from inferway.providers.local.shelf import Shelf
 from inferway.providers.openai.row import build as build_openai
 from inferway.providers.parameters import PARAMETERS_OF
 from inferway.types import (
-    Call,
-    ChatCall,
-    EmbeddingCall,
-    Media,
-    MediaKind,
-    MediaPart,
-    Message,
     NamedTool,
     Operation,
     Parameters,
-    TextPart,
     Tool,
-    TranscriptionCall,
 )
 
 COLUMNS = ("openai", "openai_compatible", "anthropic", "google (Gemini API)", "google (Vertex AI)", "local")
@@ -170,21 +162,7 @@ def prepare(column: str, operation: Operation, parameters: Parameters) -> Prepar
     target = Target(provider=row.name, model=model, facts=row.facts(model), options=row.options)
     capability = row.capability(operation)
     assert capability is not None  # noqa: S101 - callers ask for what is served
-    return capability.prepare(_call(operation, parameters), target)
-
-
-def _call(operation: Operation, parameters: Parameters) -> Call:
-    image = Media(kind=MediaKind.IMAGE, data=b"pixels", mime="image/png")
-    if operation is Operation.TRANSCRIPTION:
-        audio = Media(kind=MediaKind.AUDIO, data=b"sound", mime="audio/wav")
-        return TranscriptionCall(audio=audio, parameters=parameters)
-    if operation in (Operation.CHAT, Operation.VISION):
-        seen = (MediaPart(media=image),) if operation is Operation.VISION else ()
-        parts = (TextPart(text="hi"), *seen)
-        return ChatCall(messages=(Message(role="user", content=parts),), parameters=parameters)
-    video = Media(kind=MediaKind.VIDEO, data=b"frames", mime="video/mp4")
-    item = {Operation.IMAGE_EMBEDDING: image, Operation.VIDEO_EMBEDDING: video}.get(operation, "hi")
-    return EmbeddingCall(items=(item,), parameters=parameters)
+    return capability.prepare(sample_call(operation, parameters), target)
 
 
 def _told(prepared: Prepared, name: str) -> dict[str, str]:

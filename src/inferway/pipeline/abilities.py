@@ -122,7 +122,7 @@ class _Asker:
     def refusal(self, parameters: Mapping[str, Any], name: str = "", *, is_cut: bool = False) -> str | None:
         """Why a call with these is refused, or the parameter of this name dropped (`is_cut`: or changed); None when it is taken."""
         assert self._capability is not None  # noqa: S101 - asked of what is served
-        call = _call(self._operation, Parameters(**parameters))
+        call = sample_call(self._operation, Parameters(**parameters))
         try:
             prepared = self._capability.prepare(call, self._target)
         except CallerError as error:
@@ -191,7 +191,8 @@ def _edge(takes: Callable[[int], bool], usual: int, end: int) -> int:
     return taken
 
 
-def _call(operation: Operation, parameters: Parameters) -> Call:
+def sample_call(operation: Operation, parameters: Parameters) -> Call:
+    """The smallest call of an operation, with these parameters."""
     image = Media(kind=MediaKind.IMAGE, data=b"pixels", mime="image/png")
     if operation is Operation.TRANSCRIPTION:
         audio = Media(kind=MediaKind.AUDIO, data=b"sound", mime="audio/wav")

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inferway.errors import BadRequest
@@ -224,7 +224,7 @@ def _accepts(schema: Any, value: Any) -> bool:
 
 # Most of its time goes into making up schemas: many times as much on a machine that is busy.
 @pytest.mark.timeout(400)
-@settings(max_examples=100)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(schema=ROOTS, values=st.lists(VALUES, min_size=4, max_size=8))
 def test_a_schema_with_a_witness_is_never_called_impossible(
     judges: Judges, schema: Any, values: list[Any]

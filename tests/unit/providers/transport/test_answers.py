@@ -333,7 +333,7 @@ def test_the_deadline_ends_a_call_that_is_silent_or_drips(
         error = await fails(transport, url, timeout_s=0.3)
         assert isinstance(error, ProviderTimeout)
         assert not error.retryable
-        assert 0.2 < monotonic() - started < 5
+        assert 0.2 < monotonic() - started < 2
         await asyncio.wait_for(upstream.hung_up.wait(), 20)
         assert len(upstream.requests) == 1
 
