@@ -20,7 +20,7 @@ from inferway.cli.batching.lines import lines_of, lines_of_file
 from inferway.cli.batching.output import Done, Output, Pipe, check_input
 from inferway.cli.batching.progress import shown
 from inferway.cli.batching.tally import Tally
-from inferway.cli.choices import choose_namespace
+from inferway.cli.patience import calling_options
 from inferway.cli.server import find_server
 from inferway.cli.spinner import Spinner
 from inferway.cli.verb import Voice, examples, verb
@@ -59,13 +59,6 @@ class _Way(Struct, frozen=True, kw_only=True):
 )
 @click.option("--retry-failed", is_flag=True, help="Call again what OUT has as failed.")
 @click.option(
-    "--retries",
-    type=click.IntRange(0, 100),
-    default=5,
-    show_default=True,
-    help="How often a failure that may pass is tried again; Retry-After is obeyed.",
-)
-@click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(0.1, 86_400),
@@ -73,17 +66,7 @@ class _Way(Struct, frozen=True, kw_only=True):
     show_default=True,
     help="Seconds to wait for one answer.",
 )
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0, 86_400),
-    default=300.0,
-    show_default=True,
-    help="Seconds to wait for a local model.",
-)
-@click.option(
-    "--namespace", metavar="NAME", shell_complete=choose_namespace, help="The namespace to call in."
-)
+@calling_options(retries=5)
 @verb()
 def batch(
     settings: Settings, voice: Voice, *, source: str, target: str, namespace: str | None, **way: Any

@@ -10,7 +10,8 @@ import click
 
 from inferway.cli.answers import explain, lines_of, plain, summary_of
 from inferway.cli.asking import Asked, is_chat, make_body
-from inferway.cli.choices import choose_model, choose_namespace, choose_provider
+from inferway.cli.choices import choose_model, choose_provider
+from inferway.cli.patience import calling_options
 from inferway.cli.pieces import Pieces
 from inferway.cli.server import find_server, require_plain
 from inferway.cli.spinner import Spinner
@@ -87,24 +88,7 @@ _MARGIN_S = 15.0
 )
 @click.option("--idempotency-key", metavar="KEY", help="Sent again with the same key, the call is paid once.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 3600), help="Seconds for the whole call.")
-@click.option(
-    "--retries",
-    type=click.IntRange(0, 100),
-    default=0,
-    show_default=True,
-    help="How often a failure that may pass is tried again.",
-)
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0, 86_400),
-    default=300.0,
-    show_default=True,
-    help="Seconds to wait for a local model.",
-)
-@click.option(
-    "--namespace", metavar="NAME", shell_complete=choose_namespace, help="The namespace to call in."
-)
+@calling_options(retries=0)
 @verb()
 def call(  # noqa: PLR0913 - one for each option that is not of the body
     *,
