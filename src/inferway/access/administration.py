@@ -23,6 +23,7 @@ from inferway.access.records import (
     check_email,
     check_key_name,
     check_namespace_name,
+    find_dashboard_key,
     new_id,
 )
 from inferway.errors import BadRequest, NotFound
@@ -160,11 +161,11 @@ class Administration:
     async def _fit_dashboard_key(self, user: User) -> None:
         """A user's own sessions may do what the role says, also those that go on."""
         permission = BY_ROLE[user.role]
-        for key in await self._directory.list_keys(user.organization_id):
-            is_own = key.user_id == user.user_id and key.created_by == DASHBOARD
-            if is_own and key.status(datetime.now(UTC)) == "active":
-                by = Actor(user_id=DASHBOARD)
-                await self.change_key(key, by, permission=permission, granted=(permission,))
+        keys = await self._directory.list_keys(user.organization_id)
+        key = find_dashboard_key(keys, user, datetime.now(UTC))
+        if key is not None:
+            by = Actor(user_id=DASHBOARD)
+            await self.change_key(key, by, permission=permission, granted=(permission,))
 
     async def remove_user(self, user: User, by: Actor) -> None:
         """Removes a user with all its keys."""

@@ -188,6 +188,12 @@ def signed_in(key: ApiKey, session: Session) -> ApiKey:
     return replace(key, previous_digest=session.digest, previous_until=session.expires_at)
 
 
+def find_dashboard_key(keys: tuple[ApiKey, ...], user: User, now: datetime) -> ApiKey | None:
+    """The live key that a user's own sessions act with, among those of the organization."""
+    own = (key for key in keys if key.user_id == user.user_id and key.created_by == DASHBOARD)
+    return next((key for key in own if key.status(now) == "active"), None)
+
+
 class AuditEvent(Struct, frozen=True, kw_only=True):
     """Who changed what, when, and from where. `changes` never holds a key or a secret's value."""
 

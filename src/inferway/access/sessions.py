@@ -16,7 +16,16 @@ from inferway.access.administration import Actor, Administration, event_of
 from inferway.access.directory import Directory
 from inferway.access.envelope import Kek, Ring
 from inferway.access.keys import digest_of, mint_key
-from inferway.access.records import BY_ROLE, DASHBOARD, ApiKey, Role, Session, User, UserStatus
+from inferway.access.records import (
+    BY_ROLE,
+    DASHBOARD,
+    ApiKey,
+    Role,
+    Session,
+    User,
+    UserStatus,
+    find_dashboard_key,
+)
 from inferway.errors import BadRequest, Conflict, Unauthorized
 
 _UNTIL_BYTES, _NONCE_BYTES = 5, 12
@@ -119,7 +128,7 @@ class Sessions:
         keys = await self._directory.list_keys(session.organization_id)
         owner = next((key.user_id for key in keys if key.key_id == session.key_id), "")
         user = await self._directory.find_user_by_id(owner)
-        if user is None or not await self.has_password(user, current):
+        if user is None or not await self._matches(user.password_hash, current):
             raise Unauthorized("That is not your password.", code="password_wrong")
         return await self.set_password(user, new, by)
 
@@ -132,14 +141,10 @@ class Sessions:
 
     async def _end_all(self, user: User, by: Actor) -> None:
         """Ends the sessions of a user that a link or a password began."""
-        for key in await self._directory.list_keys(user.organization_id):
-            is_own = key.user_id == user.user_id and key.created_by == DASHBOARD
-            if is_own and key.status(datetime.now(UTC)) == "active":
-                await self._administration.revoke(key, by)
-
-    async def has_password(self, user: User, password: str) -> bool:
-        """Whether this is the user's password."""
-        return await self._matches(user.password_hash, password)
+        keys = await self._directory.list_keys(user.organization_id)
+        key = find_dashboard_key(keys, user, datetime.now(UTC))
+        if key is not None:
+            await self._administration.revoke(key, by)
 
     async def find(self, text: str) -> Session | None:
         """The session of a cookie, if it goes on."""
@@ -176,9 +181,7 @@ class Sessions:
         """The key that a user's own sessions act with; nobody has its text."""
         for name in (DASHBOARD, *(f"{DASHBOARD} {number}" for number in range(2, 100))):
             keys = await self._directory.list_keys(user.organization_id)
-            now = datetime.now(UTC)
-            own = [key for key in keys if key.user_id == user.user_id and key.status(now) == "active"]
-            made = next((key for key in own if key.created_by == DASHBOARD), None)
+            made = find_dashboard_key(keys, user, datetime.now(UTC))
             if made is not None:
                 return made
             # Taken by somebody else's key, or by a sign-in at the same moment.

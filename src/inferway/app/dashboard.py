@@ -37,7 +37,7 @@ def dashboard_routes(
     desk = Desk(
         sessions=office.sessions,
         frame=Frame(),
-        cookies=Cookies(settings.server.trusted_proxies),
+        cookies=Cookies(doorkeeper),
         doorkeeper=doorkeeper,
         api=api,
         inference=inference,

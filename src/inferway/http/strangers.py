@@ -38,11 +38,23 @@ class Doorkeeper:
 
     def address_of(self, client: Any, forwarded: bytes | None) -> str:
         """Where a request comes from: an IPv4 address, or the /64 network of an IPv6 one, as it stands for one subscriber."""
-        address = _read(client[0] if isinstance(client, tuple | list) and client else None)
+        address = _address_in(client)
         hops = forwarded.decode("latin-1").split(",")[-_HOPS_MAX:] if forwarded and self._trusted else []
-        while hops and address is not None and any(address in network for network in self._trusted):
+        while hops and address is not None and self._is_trusted(address):
             address = _read(hops.pop().strip()) or address
         return _NOWHERE if address is None else _subscriber(address)
+
+    def trusts(self, client: Any) -> bool:
+        """Whether what a connection's other end says of the request is believed: it is one of the proxies."""
+        address = _address_in(client)
+        return address is not None and self._is_trusted(address)
+
+    def _is_trusted(self, address: _Address) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def _address_in(client: Any) -> _Address | None:
+    return _read(client[0] if isinstance(client, tuple | list) and client else None)
 
 
 def _read(text: object) -> _Address | None:

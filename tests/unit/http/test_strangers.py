@@ -88,6 +88,21 @@ def test_a_request_comes_from_whoever_the_trusted_proxies_say(
     assert _door(Clock()).address_of(client, forwarded) == expected
 
 
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (("10.0.0.1", 1), True),
+        (("::ffff:10.0.0.1", 1, 0, 0), True),
+        (("::1", 1, 0, 0), True),
+        (("192.0.2.1", 1), False),
+        (("unix", 0), False),
+        (None, False),
+    ],
+)
+def test_only_the_trusted_proxies_are_believed(client: object, expected: bool) -> None:  # noqa: FBT001 - a parameter
+    assert _door(Clock()).trusts(client) is expected
+
+
 def test_a_flood_from_many_addresses_takes_no_more_memory() -> None:
     clock = Clock()
     table = Table.in_memory(clock, keys=64)

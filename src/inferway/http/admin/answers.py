@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from inferway.access.records import KeyStatus, Permission, Role, UserStatus
 from inferway.access.scopes import Scope
 from inferway.http.admin.bodies import PayloadIndex
+from inferway.http.admin.usage_answers import Meters
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -385,19 +386,9 @@ class CallLines(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class Used(Struct, frozen=True, kw_only=True):
-    """What a call used, as meters that do not overlap; `raw` is the provider's own usage object as text, `source` who counted."""
+class Used(Meters, frozen=True, kw_only=True):
+    """What a call used; `raw` is the provider's own usage object as text, `source` who counted."""
 
-    input: int
-    cached_read: int
-    cache_write: int
-    output: int
-    reasoning: int
-    audio_input: int
-    audio_ms: int
-    images: int
-    vectors: int
-    characters: int
     source: Literal["provider", "measured", "estimated", "none"]
     raw: str | None
 

@@ -1,21 +1,19 @@
 """The cookie that says who is signed in: for this site only, out of reach of scripts."""
 
-import ipaddress
-from collections.abc import Sequence
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from inferway.access.records import Session
+from inferway.http.strangers import Doorkeeper
 
 _TOKEN_MAX = 64
 
 
 class Cookies:
-    """Writes and reads the cookie. `trusted` are the proxies whose X-Forwarded-Proto is believed."""
+    """Writes and reads the cookie. `doorkeeper` knows the proxies whose X-Forwarded-Proto is believed."""
 
-    def __init__(self, trusted: Sequence[str] = ()) -> None:
-        self._trusted = tuple(ipaddress.ip_network(each, strict=False) for each in trusted)
+    def __init__(self, doorkeeper: Doorkeeper) -> None:
+        self._doorkeeper = doorkeeper
 
     def read(self, request: Request) -> str:
         """The session's text, or nothing."""
@@ -53,11 +51,5 @@ class Cookies:
     def _is_secure(self, request: Request) -> bool:
         if request.url.scheme == "https":
             return True
-        return request.headers.get("x-forwarded-proto") == "https" and self._is_trusted(request)
-
-    def _is_trusted(self, request: Request) -> bool:
-        try:
-            address = ipaddress.ip_address(request.client.host if request.client else "")
-        except ValueError:
-            return False
-        return any(address in network for network in self._trusted)
+        is_said = request.headers.get("x-forwarded-proto") == "https"
+        return is_said and self._doorkeeper.trusts(request.scope.get("client"))

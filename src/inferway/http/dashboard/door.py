@@ -48,9 +48,7 @@ class Door:
         except GatewayError as error:
             told = self._judged(visitor, error)
             return await self._show(visitor, told.status, told.message)
-        answer = visitor.go(_HOME)
-        visitor.desk.cookies.write(answer, visitor.request, token, session)
-        return answer
+        return _let_in(visitor, session, token)
 
     async def greet(self, visitor: Visitor) -> Response:
         """What a link leads to: a button, as looking at a page must not use it up."""
@@ -63,9 +61,7 @@ class Door:
         except GatewayError as error:
             told = self._judged(visitor, error)
             return await visitor.show("link.html", told.status, error=told.message)
-        answer = visitor.go(_HOME)
-        visitor.desk.cookies.write(answer, visitor.request, token, session)
-        return answer
+        return _let_in(visitor, session, token)
 
     async def leave(self, visitor: Visitor) -> Response:
         """Ends the session."""
@@ -86,3 +82,9 @@ class Door:
 
     async def _show(self, visitor: Visitor, status: int = 200, error: str = "") -> Response:
         return await visitor.show("sign-in.html", status, error=error)
+
+
+def _let_in(visitor: Visitor, session: Session, token: str) -> Response:
+    answer = visitor.go(_HOME)
+    visitor.desk.cookies.write(answer, visitor.request, token, session)
+    return answer
