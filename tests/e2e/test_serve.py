@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.process import Served, children_of, fake_call, run, serving, until
+from tests.e2e.process import WAIT_S, Served, children_of, fake_call, run, serving, until
 from tests.http.kit import Reply, Upstream, completion
 
 SLOW = fake_call("fake-chat?latency_ms=1500")
@@ -273,3 +273,20 @@ def test_workers_that_cannot_start_end_the_server_with_the_reason(tmp_path: Path
     assert ended.returncode == 1
     assert "credentials_file" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.4])
+def test_a_stop_while_the_workers_are_being_imported_ends_them_without_a_traceback(
+    tmp_path: Path, after_s: float
+) -> None:
+    command = [sys.executable, "-m", "inferway", "serve", "--workers", "2", "--port", "0"]
+    env = os.environ | {"INFERWAY_LOCAL__PULL_DEFAULTS": "false"}
+    process = subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    until(lambda: len(children_of(process.pid)) == 2, "two workers")
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0
+    assert b"Traceback" not in said

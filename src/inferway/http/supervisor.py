@@ -35,6 +35,7 @@ class Supervisor:
         self._bound = bound
         self._settings = settings
         self._workers: set[asyncio.subprocess.Process] = set()
+        self._serving: set[asyncio.subprocess.Process] = set()
         self._stopping = asyncio.Event()
         self._signals = 0
         self._waiting_for = settings.workers
@@ -94,12 +95,14 @@ class Supervisor:
             try:
                 has_served = await self._is_ready(ours)
                 if has_served:
+                    self._serving.add(process)
                     _log.info("worker %d serves", process.pid)
                 if has_served and is_first:
                     self._count_ready()
                 await process.wait()
             finally:
                 self._workers.discard(process)
+                self._serving.discard(process)
         if not self._stopping.is_set():
             _log.warning("worker %d ended with status %s", process.pid, process.returncode)
         return has_served
@@ -139,7 +142,8 @@ class Supervisor:
 
     def _pass_on(self, worker: asyncio.subprocess.Process, number: int) -> None:
         if number and worker.returncode is None:
-            worker.send_signal(number)
+            # One that is still being imported would answer SIGINT with a traceback; SIGTERM simply ends it.
+            worker.send_signal(number if worker in self._serving else signal.SIGTERM)
 
     async def _kill_the_late(self) -> None:
         """Workers end by themselves in time; one that hangs does not hold up the rest."""
