@@ -111,6 +111,17 @@ async def test_looking_back_has_a_bound_and_says_where_it_stopped(ledger: Ledger
     assert (look.records, look.last) == ((calls[1],), None)
 
 
+async def test_of_an_error_only_the_calls_that_ended_with_it_are_looked_at(ledger: Ledger) -> None:
+    calls = _calls(10, timedelta(minutes=1))
+    for number in (1, 3):
+        calls[number] = replace(calls[number], status="error", error_code="rare")
+    await ledger.add(calls)
+    look = await ledger.look_back(WHOLE, error_code="rare", after=None, looks=1, limit=10)
+    assert (look.records, look.last) == ((calls[3],), Place.behind(calls[3]))
+    look = await ledger.look_back(WHOLE, error_code="rare", after=look.last, looks=2, limit=10)
+    assert (look.records, look.last) == ((calls[1],), None)
+
+
 @pytest.mark.parametrize(
     ("fields", "query"),
     [

@@ -49,7 +49,14 @@ CALLERS = {
 """A kind of caller, and the status that it always gets (None: it depends on the route)."""
 
 PUBLIC = {
-    *("/", "/v1/health", "/v1/health/liveness", "/v1/health/readiness", "/openapi.json", "/static/{name}"),
+    *(
+        "/",
+        "/v1/health",
+        "/v1/health/liveness",
+        "/v1/health/readiness",
+        "/openapi.json",
+        "/static/{version}/{name}",
+    ),
     INFERENCE_PATH,
 }
 """What needs no key, and the hot path, which has its own declaration below."""

@@ -179,16 +179,16 @@ def test_programs_get_the_index_at_the_first_page(gateway: Gateway) -> None:
 
 def test_static_files_are_kept_by_their_version(gateway: Gateway, browser: Browser) -> None:
     page = browser.get("/sign-in").body.decode()
-    (style,) = re.findall(r'href="(/static/base.css\?v=[0-9a-f]+)"', page)
+    (style,) = re.findall(r'href="(/static/[0-9a-f]{12}/base.css)"', page)
     assert "immutable" in gateway.request("GET", style).headers["cache-control"]
-    assert gateway.request("GET", "/static/base.css").headers["cache-control"] == "no-cache"
-    assert gateway.request("GET", "/static/nothing.js").status == 404
-    assert gateway.request("GET", "/static/..%2Fview.py").status == 404
+    assert gateway.request("GET", "/static/older/base.css").headers["cache-control"] == "no-cache"
+    assert gateway.request("GET", "/static/older/nothing.js").status == 404
+    assert gateway.request("GET", "/static/older/..%2Fview.py").status == 404
 
 
 def test_every_page_has_a_route_and_every_static_file_a_kind(gateway: Gateway) -> None:
     routes = gateway.app._front._pages.routes
-    assert any(isinstance(route, Route) and route.path == "/static/{name}" for route in routes)
+    assert any(isinstance(route, Route) and route.path == "/static/{version}/{name}" for route in routes)
     assert len(list(_pages(gateway))) >= 6
 
 

@@ -24,7 +24,7 @@ from inferway.pipeline.parameters import PARAMETER_TYPES
 from inferway.types import METERS
 from tests.http.kit import Gateway, running
 
-_BESIDE = {"/static/{name}"}
+_BESIDE = {"/static/{version}/{name}"}
 """What is no part of the API: files of the dashboard, whose pages are left out by their kind."""
 
 

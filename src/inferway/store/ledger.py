@@ -104,7 +104,7 @@ class SqlLedger:
         self, query: UsageQuery, *, error_code: str | None = None, after: Place | None, looks: int, limit: int
     ) -> Look:
         """See `Ledger`."""
-        last = await self._database.report([select_last_looked(query, after, looks)])
+        last = await self._database.report([select_last_looked(query, error_code, after, looks)])
         found = await self._database.report([select_newest(NAMES, query, error_code, after, looks, limit)])
         return Look(
             records=tuple(map(record_of, found)),

@@ -57,6 +57,8 @@ class Ledger(Protocol):
     ) -> Look:
         """Looks at the newest `looks` calls of a range that are older than `after`, and answers with what is picked of them.
 
+        With an `error_code` only calls that ended with it are looked at.
+
         When there are more than `limit` of those, they are the newest. The range is taken to the microsecond.
         """
         ...

@@ -39,8 +39,8 @@ async def newest_calls(
 ) -> CallPage:
     """The calls that a query picks. Raises `StoreUnavailable`.
 
-    Rows have an index by time alone. Where few of them are picked, the sums by day and by hour say where to look next, so that nobody
-    reads all the others. The work of one page has a bound whatever is picked.
+    Rows have an index by time, and those that failed one by code and time. Where few of them are picked, the sums by day and by hour say
+    where to look next, so that nobody reads all the others. The work of one page has a bound whatever is picked.
     """
     if error_code is not None and query.status is None:
         # The sums know how calls ended, not of which error they died.

@@ -52,15 +52,18 @@ class Frame:
 
     def routes(self) -> list[Route]:
         """Style sheets, scripts and pictures."""
-        return [Route("/static/{name}", self.send_file)]
+        return [Route("/static/{version}/{name}", self.send_file)]
 
     async def send_file(self, request: Request) -> Response:
-        """A file beside the templates; for ever, when it is asked for by the version that it has."""
+        """A file beside the templates; for ever, when the version is the one at hand.
+
+        The version stands in the path, so that it also counts for the modules that a script imports by their names alone.
+        """
         name = request.path_params["name"]
         found = self._files.get(name)
         if found is None:
             return Response("There is no such file.", 404, media_type="text/plain")
-        is_exact = request.query_params.get("v") == _version(found)
+        is_exact = request.path_params["version"] == self._version
         age = f"public, max-age={_YEAR_S}, immutable" if is_exact else "no-cache"
         headers = {
             "cache-control": age,
@@ -101,11 +104,17 @@ class Frame:
 
     def _asset(self, name: str) -> str:
         """Where a file beside the templates is; raises `KeyError` when there is none."""
-        return f"/static/{name}?v={_version(self._files[name])}"
+        if name not in self._files:
+            raise KeyError(name)
+        return f"/static/{self._version}/{name}"
 
-
-def _version(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
+    @cached_property
+    def _version(self) -> str:
+        """Of all files together."""
+        told = hashlib.sha256()
+        for name, content in sorted(self._files.items()):
+            told.update(f"{name} {len(content)} ".encode() + content)
+        return told.hexdigest()[:12]
 
 
 def usd(amount: float | None) -> str:

@@ -87,12 +87,12 @@ class MemoryLedger:
             for each in newest
             if query.start <= each.started_at < query.end
             and (behind is None or (each.started_at, each.record_id) < behind)
+            and error_code in (None, each.error_code)
         ][:looks]
         found = [
             each
             for each in looked
             if _is_picked(query, {name: getattr(each, name) for name in (*FILTERS, "namespace_id")})
-            and error_code in (None, each.error_code)
         ]
         last = Place.behind(looked[-1]) if len(looked) == looks else None
         return Look(records=tuple(found[:limit]), last=last)
