@@ -164,6 +164,7 @@ def test_every_page_forbids_what_the_policy_does_not_name(gateway: Gateway) -> N
         assert "unsafe" not in policy
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin", path
         if "attachment" in answer.headers.get("content-disposition", ""):
             # A file is saved and not shown: what stands in it is data.
             assert answer.headers["x-content-type-options"] == "nosniff", path

@@ -30,14 +30,18 @@ _KINDS = {
 _YEAR_S = 31_536_000
 
 
-def page_headers() -> dict[str, str]:
-    """The headers of every page."""
-    return {
+def page_headers(*, is_public: bool = False) -> dict[str, str]:
+    """The headers of every page.
+
+    What a stranger may see has nothing to keep from a window that opened it. Without that wall a browser shows it in the process at
+    hand, a third sooner.
+    """
+    wall = {} if is_public else {"cross-origin-opener-policy": "same-origin"}
+    return wall | {
         "content-security-policy": POLICY,
         "x-content-type-options": "nosniff",
         "x-frame-options": "DENY",
         "referrer-policy": "same-origin",
-        "cross-origin-opener-policy": "same-origin",
         "permissions-policy": "camera=(), geolocation=(), microphone=(self)",
         "cache-control": "no-store",
     }

@@ -122,12 +122,13 @@ class Visitor:
             "done": self.query("done"),
         }
         text = self.desk.frame.render(template, shared | values)
-        return HTMLResponse(text, status, headers=page_headers())
+        return HTMLResponse(text, status, headers=page_headers(is_public=self.session is None))
 
     def go(self, path: str, done: str = "") -> Response:
         """Elsewhere on this site, after a form; `done` is a word of `NOTICES`, which the next page says."""
         joint = "&" if "?" in path else "?"
-        return RedirectResponse(path + (f"{joint}done={done}" if done else ""), 303, headers=page_headers())
+        headers = page_headers(is_public=self.session is None)
+        return RedirectResponse(path + (f"{joint}done={done}" if done else ""), 303, headers=headers)
 
 
 Handler = Callable[[Visitor], Awaitable[Response]]
