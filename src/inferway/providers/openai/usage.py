@@ -111,6 +111,7 @@ class _PlainUsage(Struct, frozen=True):
 
 
 _plain_decoder = msgspec.json.Decoder(_PlainUsage)
+_NO_PROMPT_DETAILS, _NO_COMPLETION_DETAILS = _PromptDetails(), _CompletionDetails()
 
 
 def _find_plain(raw: Raw) -> Usage | None:
@@ -121,9 +122,8 @@ def _find_plain(raw: Raw) -> Usage | None:
         told = _plain_decoder.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    prompt, completion = told.prompt_tokens_details, told.completion_tokens_details
-    if prompt is None or completion is None:
-        return None
+    prompt = told.prompt_tokens_details or _NO_PROMPT_DETAILS
+    completion = told.completion_tokens_details or _NO_COMPLETION_DETAILS
     reasoning = completion.reasoning_tokens
     plain = told.prompt_tokens - prompt.cached_tokens - prompt.cache_write_tokens - prompt.audio_tokens
     is_sum = told.total_tokens == told.prompt_tokens + told.completion_tokens
