@@ -1,8 +1,9 @@
-"""Providers that are down, half down and back: how many calls reach them, and how long callers wait to be told."""
+"""Providers that are down, half down, slow and back: how many calls reach them, and how long callers wait to be told."""
 
 import asyncio
 import json
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tests.upstreams.scripted import Peer, scripted
 
 _OPEN_S = 5.0
 _AT_ONCE = 50
+_BRISK_S, _SLOWED = 0.02, 50
 
 
 @dataclass
@@ -46,6 +48,7 @@ async def measure(asked: Asked, folder: Path) -> None:
     await _full_outage(asked, folder / "outage", breaker=True)
     await _full_outage(asked, folder / "budget", breaker=False)
     await _flapping(asked, folder / "flapping")
+    await _brown_out(asked, folder / "brown-out")
 
 
 class _Clients:
@@ -201,4 +204,34 @@ async def _flapping(asked: Asked, folder: Path) -> None:
         "3",
         passed=most <= 3 and answered >= count * 0.8,
         is_random=True,
+    )
+
+
+async def _brown_out(asked: Asked, folder: Path) -> None:
+    """A provider takes fifty times as long: its calls are waited for and sent once, and another provider's take as long as before."""
+    count = 50 if asked.short else 200
+    slow, well = (Provider(is_well=lambda: True, delay_s=_BRISK_S) for _ in range(2))
+    async with scripted(slow.serve) as one, scripted(well.serve) as other:
+        config = _settings(folder, {"slow": one.port, "well": other.port})
+        with serving(folder / "data", "--config", config) as served:
+            alone, beside, waiting = _Clients(served), _Clients(served), _Clients(served)
+            await alone.many(count, 5, "well")
+            slow.delay_s = _BRISK_S * _SLOWED
+            told = asyncio.create_task(waiting.many(2 * _AT_ONCE, _AT_ONCE, "slow"))
+            answered = [reply.status for reply in await beside.many(count, 5, "well")].count(200)
+            waited = [reply.status for reply in await told].count(200)
+    tell(
+        asked,
+        f"brown-out (a provider takes {_SLOWED} times as long): calls to it that were answered, and upstream calls for them",
+        f"{waited} of {2 * _AT_ONCE}, {len(slow.prompts)}",
+        f"all, {2 * _AT_ONCE}",
+        passed=waited == len(slow.prompts) == 2 * _AT_ONCE,
+    )
+    before_ms, meanwhile_ms = (1000 * statistics.median(each.times_s) for each in (alone, beside))
+    tell(
+        asked,
+        "brown-out: calls to another provider that were answered meanwhile, and half of them within",
+        f"{answered} of {count}, {meanwhile_ms:.0f} ms ({before_ms:.0f} ms before)",
+        "all, twice as long as before at most",
+        passed=answered == count and meanwhile_ms <= 2 * before_ms,
     )
