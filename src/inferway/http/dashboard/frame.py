@@ -130,6 +130,12 @@ def usd(amount: float | None) -> str:
     return f"${amount:.4f}" if abs(amount) >= 0.01 else f"${amount:.6f}"
 
 
+def short_usd(amount: float | None) -> str:
+    """Money beside an axis: no more digits than it takes."""
+    whole, _, digits = usd(amount).partition(".")
+    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}" if digits else whole
+
+
 def count(number: float | None) -> str:
     """A whole number with separators."""
     return "–" if number is None else f"{number:,.0f}"

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from inferway.http.dashboard.api import Refused
 from inferway.http.dashboard.charts import Series, columns
 from inferway.http.dashboard.figures import Figures, figures_of, measure_of, places_of
-from inferway.http.dashboard.frame import compact, count, usd
+from inferway.http.dashboard.frame import compact, count, short_usd, usd
 from inferway.http.dashboard.period import Period, read_period
 from inferway.http.dashboard.view import View, Visitor
 
@@ -75,7 +75,7 @@ def _chart(days: list[dict[str, Any]], week: Period, measure: str) -> Any:
     take = measure_of(measure)
     values = {datetime.fromisoformat(day["day"]): take(day) for day in days}
     series = Series(name=measure.capitalize(), values=tuple(values.get(at, 0.0) for at in week.moments()))
-    write, axis = (usd, usd) if measure == "cost" else (count, compact)
+    write, axis = (usd, short_usd) if measure == "cost" else (count, compact)
     return columns(places_of(week), [series], write, axis, whole=measure != "cost")
 
 

@@ -23,7 +23,7 @@ from inferway.http.dashboard.figures import (
     rows_of,
     spread,
 )
-from inferway.http.dashboard.frame import compact, count, milliseconds, page_headers, usd
+from inferway.http.dashboard.frame import compact, count, milliseconds, page_headers, short_usd, usd
 from inferway.http.dashboard.period import PERIODS
 from inferway.http.dashboard.view import View, Visitor
 
@@ -34,7 +34,7 @@ _EXPORT = (
     *("cost_usd", "unpriced_calls", "mean_ms", "p50_ms", "p95_ms", "p99_ms"),
 )
 _WRITERS = {
-    "cost": (usd, usd),
+    "cost": (usd, short_usd),
     "calls": (count, compact),
     "tokens": (count, compact),
     "errors": (count, compact),

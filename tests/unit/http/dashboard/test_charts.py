@@ -16,6 +16,7 @@ from inferway.http.dashboard.charts import (
     steps,
     top_series,
 )
+from inferway.http.dashboard.frame import short_usd
 
 
 def _text(value: float | None) -> str:
@@ -105,3 +106,11 @@ def test_words_below_do_not_crowd(count: int) -> None:
 def test_no_places_draw_nothing() -> None:
     assert columns([], [], _text, _text).boxes == ()
     assert lines([], [], _text, _text).paths == ()
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [(0.0, "$0.00"), (0.0008, "$0.0008"), (0.000005, "$0.000005"), (0.25, "$0.25"), (1500.0, "$1,500.00")],
+)
+def test_money_beside_an_axis_has_no_more_digits_than_it_takes(amount: float, told: str) -> None:
+    assert short_usd(amount) == told
