@@ -14,7 +14,7 @@ _SAMPLES = 20_000
 _LEAST_EFFECT = 0.02
 """Of two guesses the nearer one takes longer in 50 % of all cases; this much more or less would be a leak."""
 _ROUNDS = 3
-"""A leak shows in every round; what else the machine does shows in one and not in the next."""
+"""The middle one of so many rounds counts: a leak shows in all of them, a busy moment of the machine in one."""
 
 Guess = Callable[[str], Awaitable[None]]
 
@@ -71,13 +71,9 @@ async def test_a_guess_that_is_nearly_right_takes_as_long_as_any_other() -> None
     near = sorted(ends - {right})[:_SAMPLES]
     chance.shuffle(near)
     far = [mint_key() for _ in range(_SAMPLES)]
-    found: list[tuple[float, float]] = []
-    for _ in range(_ROUNDS):
-        found.append(mann_whitney(*await _times(guess, near, far, chance)))
-        share, score = found[-1]
-        if abs(share - 0.5) < _LEAST_EFFECT or abs(score) < 4:
-            return
-    raise AssertionError(found)
+    rounds = [mann_whitney(*await _times(guess, near, far, chance)) for _ in range(_ROUNDS)]
+    share, score = sorted(rounds)[_ROUNDS // 2]
+    assert abs(share - 0.5) < _LEAST_EFFECT or abs(score) < 4, rounds
 
 
 async def test_the_measurement_finds_a_comparison_that_stops_at_the_first_difference() -> None:

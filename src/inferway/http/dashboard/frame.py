@@ -34,7 +34,7 @@ def page_headers(*, is_public: bool = False) -> dict[str, str]:
     """The headers of every page.
 
     What a stranger may see has nothing to keep from a window that opened it. Without that wall a browser shows it in the process at
-    hand, a third sooner.
+    hand, and sooner.
     """
     wall = {} if is_public else {"cross-origin-opener-policy": "same-origin"}
     return wall | {
