@@ -7,11 +7,13 @@ from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from inferway.http.exchange import Exchange, count_hosts
+from inferway.http.exchange import Exchange
 from inferway.http.render import Header
 from inferway.http.wire import receive_body, refuse_announced, too_large
 
 _log = logging.getLogger("inferway.http")
+
+_LINE = b": ".join
 
 Serve = Callable[[Exchange], Coroutine[Any, Any, None]]
 """Answers one exchange; every failure is answered too."""
@@ -33,7 +35,7 @@ class Connection(Protocol):
 
 
 class DirectCycle(RequestResponseCycle):
-    """One request with its answer; `headers` come without blanks around them.
+    """One request with its answer; `headers` are the first of each name, without blanks around them.
 
     It is a uvicorn cycle too, which sends answers in pieces and receives bodies in pieces. The work begins when the head is there. A client
     that hangs up cancels it at once: nothing has to watch for that.
@@ -53,11 +55,11 @@ class DirectCycle(RequestResponseCycle):
     arrived: asyncio.Event | None = None
     _is_taken = False
 
-    def __init__(self, connection: Connection, headers: Sequence[Header], *, keep_alive: bool) -> None:
-        self.headers = dict(reversed(headers))
-        # Without a name twice there is at most one Host.
-        is_unique = len(self.headers) == len(headers)
-        self.hosts = int(b"host" in self.headers) if is_unique else count_hosts(headers)
+    def __init__(
+        self, connection: Connection, headers: dict[bytes, bytes], hosts: int, *, keep_alive: bool
+    ) -> None:
+        self.headers = headers
+        self.hosts = hosts
         self.connection = connection
         self.transport = connection.transport
         self.flow = connection.flow
@@ -127,14 +129,14 @@ class DirectCycle(RequestResponseCycle):
         if self.disconnected:
             return
         always = self.connection.server_state.default_headers
-        lines = [b"%b: %b\r\n" % header for header in (*always, *headers)]
+        lines = [*map(_LINE, always), *map(_LINE, headers)]
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        head = STATUS_LINE[status] + b"".join(lines)
-        if head.count(b"\n") != len(lines) + 1:
+            lines.append(b"connection: close")
+        head = b"\r\n".join(lines)
+        if head.count(b"\n") != len(lines) - 1:
             raise RuntimeError("a header holds a line break")
         self.response_started = self.response_complete = True
-        self.connection.send_whole(head + b"\r\n" + body)
+        self.connection.send_whole(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body))
         if self.arrived is not None:
             self.arrived.set()
         if not self.keep_alive:

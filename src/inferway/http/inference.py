@@ -93,7 +93,8 @@ class InferenceEndpoint:
                 else:
                     await self._serve_once(request, call, self._once, key, body)
             finally:
-                await ticket.release()
+                if not ticket.is_released:
+                    await ticket.release()
         except ClientLeft:
             return
         except GatewayError as refusal:
@@ -259,11 +260,11 @@ def _kept(request: InferenceRequest, answer: Answer) -> Kept:
     )
 
 
-async def _answer(call: _Call, body: bytes, *extra: Header) -> None:
+def _answer(call: _Call, body: bytes, *extra: Header) -> Coroutine[Any, Any, None]:
     headers = json_headers(body, call.request_id, call.timing)
     headers.extend(standing_headers(call.ticket.standing()))
     headers.extend(extra)
-    await call.exchange.respond(200, headers, body)
+    return call.exchange.respond(200, headers, body)
 
 
 def internal_error(request_id: str) -> InternalError:

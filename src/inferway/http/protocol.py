@@ -16,7 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from inferway.http.direct import DirectCycle, Serve
-from inferway.http.exchange import BLANKS
+from inferway.http.exchange import BLANKS, count_hosts
+from inferway.http.heads import UsualHead, find_usual_head
 from inferway.outbox import Outbox
 
 _log = logging.getLogger("inferway.http")
@@ -24,6 +25,9 @@ _log = logging.getLogger("inferway.http")
 _MALFORMED = "the request is not HTTP/1.1 that can be read"
 
 _HELD_BACK_MAX = 64 * 1024
+
+_LESSONS = 4
+"""How many heads of a connection are remembered, one after the other: a client that never says the same again teaches nothing."""
 
 # What is being received. Plain numbers: they are compared several times in each request.
 _HEAD, _BODY, _NOTHING = 0, 1, 2
@@ -83,6 +87,9 @@ class BoundedProtocol(HttpToolsProtocol):
             config.outbox = Outbox(self.loop)
         self.outbox = config.outbox
         self.unsent = b""
+        self.usual: UsualHead | None = None
+        self.lessons = _LESSONS
+        self.missing = 0
 
     def send_whole(self, data: bytes) -> None:
         """Sends an answer, together with those of other calls that end now."""
@@ -131,6 +138,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes came. Those that add up to nothing (an endless head, endless trailers) are refused as soon as they are too many."""
         if self.unsent:
             self.flush()
+        if self.missing:
+            data = self._take_missing(data)
+            if not data:
+                return
+        may_learn = self.lessons > 0 and self.is_between()
         self.chunk_bytes = len(data)
         self.unheard_bytes += self.chunk_bytes
         # As uvicorn does, but for its timer of an idle connection, which is never armed here.
@@ -144,6 +156,43 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != _NOTHING:
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
+        if may_learn and self.direct is not None:
+            self.lessons -= 1
+            self.usual = find_usual_head(data, self.headers)
+
+    def take_usual(self, data: bytes) -> bool:
+        """Begins a call with the head that the last call had, without parsing it again; whether these data do begin one."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if self.usual is None or self.stage != _NOTHING or self.pipeline:
+            return False
+        if cycle is not None and not cycle.response_complete:
+            return False
+        found = self.usual.find(data)
+        if found is None:
+            return False
+        headers, start, length = found
+        size = len(data) - start
+        if size > length or not length or self.serve is None:
+            return False
+        if self.unsent:
+            self.flush()
+        self.stage, self.since, self.missing = _BODY, self.loop.time(), length - size
+        self.cycle = self.direct = DirectCycle(self, headers, 1, keep_alive=True)
+        self.direct.start(self.loop, self.serve)
+        if size:
+            self.on_body(data[start:])
+        if size == length:
+            self.on_message_complete()
+        return True
+
+    def _take_missing(self, data: bytes) -> bytes:
+        """Takes what still belongs to the body of a call with the usual head; what is behind it."""
+        piece, rest = data[: self.missing], data[self.missing :]
+        self.missing -= len(piece)
+        self.on_body(piece)
+        if not self.missing:
+            self.on_message_complete()
+        return rest
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended; work for its client ends with it."""
@@ -170,8 +219,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._check_head()
         self.stage, self.since, self.unheard_bytes = _BODY, self.loop.time(), 0
         if self.url == self.direct_path and self.serve is not None and self._may_be_direct():
-            cycle = DirectCycle(self, self.headers, keep_alive=self.parser.should_keep_alive())
-            if b"expect" not in cycle.headers:
+            headers = dict(reversed(self.headers))
+            # Without a name twice there is at most one Host.
+            is_unique = len(headers) == len(self.headers)
+            hosts = int(b"host" in headers) if is_unique else count_hosts(self.headers)
+            cycle = DirectCycle(self, headers, hosts, keep_alive=self.parser.should_keep_alive())
+            if b"expect" not in headers:
                 self.cycle = self.direct = cycle
                 cycle.start(self.loop, self.serve)
                 return

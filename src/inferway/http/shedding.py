@@ -83,12 +83,14 @@ class SheddingProtocol(BoundedProtocol):
         if self.is_turned_away:
             self._turn_away()
             return
-        if (
-            self.valve.is_limiting
-            and ((len(data) == self.known_size and data.startswith(self.known_head)) or self._is_whole(data))
-            and self.is_between()
-        ):
-            if not self.valve.admit():
+        valve = self.valve
+        if not valve.is_limiting:
+            if len(self.tasks) < valve.calls_max and self.take_usual(data):
+                return
+        elif (
+            (len(data) == self.known_size and data.startswith(self.known_head)) or self._is_whole(data)
+        ) and self.is_between():
+            if not valve.admit():
                 self._refuse_soon()
                 return
             self.is_vouched = True

@@ -52,6 +52,7 @@ class OpenTicket:
 
     counts_use = False
     counts_money = False
+    is_released = False
 
     def standing(self) -> Standing | None:
         """There is no limit to stand with."""
@@ -107,6 +108,7 @@ class LimitedTicket:
         "_wall_clock",
         "counts_money",
         "counts_use",
+        "is_released",
     )
 
     def __init__(
@@ -123,6 +125,7 @@ class LimitedTicket:
         self._caps, self._spending = caps, spending
         self._reserved = 0
         self._money: Reservation | None = None
+        self.is_released = False
         self.counts_money = caps is not None
         self.counts_use = tokens is not None or caps is not None
 
@@ -157,6 +160,7 @@ class LimitedTicket:
 
     async def release(self) -> None:
         """Give the place back, and the tokens that were reserved and not settled. Money that was not settled stays spent."""
+        self.is_released = True
         if self._reserved or self._money is not None:
             await self.settle(tokens=0, microusd=None)
         await self._visit.leave()

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -94,27 +95,32 @@ class Attempts:
         self._sleep = sleep
         self._uniform = uniform
 
-    async def run(
+    def run(
         self,
         call: Call,
         routes: tuple[Route, ...],
         context: Context,
         journey: Journey,
         emit: Emit | None = None,
-    ) -> Outcome:
+    ) -> Coroutine[Any, Any, Outcome]:
         """Try the routes in order until one answers; those that were not tried yet keep one attempt each.
 
         Raises the last error: `CallerError` and what is not retryable at once, anything else when all attempts are used up. After the
         first emitted event nothing is tried again.
         """
         way = _Way(context, journey, emit)
+        if len(routes) == 1:
+            return self._on_route(call, routes[0], self._policy.attempts, way)
+        return self._in_order(call, routes, way)
+
+    async def _in_order(self, call: Call, routes: tuple[Route, ...], way: "_Way") -> Outcome:
         for index, route in enumerate(routes):
             behind = len(routes) - index - 1
             allowed = self.allowed(way.tried, behind)
             try:
                 return await self._on_route(call, route, allowed, way)
             except GatewayError as error:
-                is_last = not behind or way.emitted or context.deadline.remaining_s() <= 0
+                is_last = not behind or way.emitted or way.context.deadline.remaining_s() <= 0
                 if is_last or not may_go_elsewhere(error):
                     raise
         raise AssertionError("a plan has at least one route")
@@ -317,13 +323,20 @@ def _note_loss(call: Call, target: Target, outcome: str, way: _Way) -> None:
         journey.is_cost_known = False
 
 
-async def _execute(route: Route, prepared: Prepared, way: _Way) -> Result:
-    call, context = prepared.call, way.context
+def _execute(route: Route, prepared: Prepared, way: _Way) -> Coroutine[Any, Any, Result]:
+    context = way.context
     if route.credential is not None:
         context = replace(context, credential=route.credential)
-    streamed = way.streams(call)
+    streamed = way.streams(prepared.call)
     if route.capability.keeps_deadline and not streamed:
-        return await route.capability.execute(prepared, context)
+        return route.capability.execute(prepared, context)
+    return _execute_within(route, prepared, context, way, streamed=streamed)
+
+
+async def _execute_within(
+    route: Route, prepared: Prepared, context: Context, way: _Way, *, streamed: bool
+) -> Result:
+    """For what does not keep the deadline by itself."""
     try:
         async with context.deadline.limit():
             if streamed and way.emit is not None:

@@ -6,6 +6,7 @@ from inferway.types import METERS, Call, ChatCall, ChatResult, EmbeddingCall, Re
 
 _BYTES_PER_TOKEN = 4
 _MOST = 10**12
+_SURELY_POSSIBLE = 2**39
 """More than any one call can use, in any meter; beyond it a provider's count is nonsense."""
 
 
@@ -48,6 +49,11 @@ def broken_off(call: Call, said_bytes: int) -> Usage:
 
 def plausible(usage: Usage) -> Usage:
     """The usage with impossible counts cut to what is possible, and then marked as an estimate."""
+    # The bits of all counts together: none is negative, and none is larger than they are.
+    bits = usage.input | usage.cached_read | usage.cache_write | usage.output | usage.reasoning
+    bits |= usage.audio_input | usage.audio_ms | usage.images | usage.vectors | usage.characters
+    if 0 <= bits < _SURELY_POSSIBLE:
+        return usage
     counts = astuple(usage)[: len(METERS)]
     if min(counts) >= 0 and max(counts) <= _MOST:
         return usage

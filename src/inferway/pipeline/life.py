@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,9 +129,9 @@ class Pipeline:
         self._bounds = bounds
         self._reserver = Reserver(parts.pricer, bounds.answer_tokens)
 
-    async def admit(self, caller: Caller) -> Ticket:
+    def admit(self, caller: Caller) -> Coroutine[Any, Any, Ticket]:
         """What every call needs first; raises `TooManyRequests`. Whoever asked for it releases it, whatever happens."""
-        return await self._admission.admit(
+        return self._admission.admit(
             organization_id=caller.organization_id,
             namespace_id=caller.namespace_id,
             key_id=caller.key_id,

@@ -42,6 +42,8 @@ class Ticket(Protocol):
     """Whether tokens or money must be reserved; otherwise nobody needs to estimate them."""
     counts_money: bool
     """Whether money must be reserved: a call whose price is not known cannot be made then."""
+    is_released: bool
+    """Whether `release` was called."""
 
     def standing(self) -> Standing | None:
         """How the key stands with its limit at this moment; None without one."""

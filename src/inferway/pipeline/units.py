@@ -24,7 +24,7 @@ class Units:
         self._attempts = attempts
         self._width = width
 
-    async def run(
+    def run(
         self,
         call: Call,
         routes: tuple[Route, ...],
@@ -32,13 +32,13 @@ class Units:
         journey: Journey,
         emit: Emit | None = None,
         schema: Taken | None = None,
-    ) -> Outcome:
+    ) -> Coroutine[Any, Any, Outcome]:
         """The unit's outcome; a `schema` asks for structured output. Raises `GatewayError`."""
         if isinstance(call, EmbeddingCall):
-            return await self._embed(call, routes, context, journey)
-        if isinstance(call, ChatCall) and schema is not None:
-            return await self._structured(call, routes, context, journey, emit, schema)
-        return await self._attempts.run(call, routes, context, journey, emit)
+            return self._embed(call, routes, context, journey)
+        if schema is not None and isinstance(call, ChatCall):
+            return self._structured(call, routes, context, journey, emit, schema)
+        return self._attempts.run(call, routes, context, journey, emit)
 
     async def _structured(
         self,

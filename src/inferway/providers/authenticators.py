@@ -15,11 +15,13 @@ class KeyHeader:
         self._last: Credential | None = None
         self._shown: Headers = ()
 
+    def find_headers(self, credential: Credential | None) -> Headers | None:
+        """The header with the key that was shown last."""
+        return self._shown if credential is not None and credential is self._last else None
+
     async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """The header with the key; raises `ProviderAuth` when there is none, or none that fits into a header."""
         del deadline
-        if credential is not None and credential is self._last:
-            return self._shown
         if credential is None or not credential.secret:
             raise ProviderAuth(f"No credential is configured for {self._provider}.")
         shown = ((self._header, self._prefix + self._sendable(credential.secret)),)
@@ -39,6 +41,12 @@ class OptionalKey:
 
     def __init__(self, inner: Authenticator) -> None:
         self._inner = inner
+
+    def find_headers(self, credential: Credential | None) -> Headers | None:
+        """None at all without a credential."""
+        if credential is None or not credential.secret:
+            return ()
+        return self._inner.find_headers(credential)
 
     async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """The headers of the authenticator inside, or none without a credential."""

@@ -250,6 +250,10 @@ class Authenticator(Protocol):
     Raises `ProviderAuth` when there is no usable credential, other `UpstreamError`s when a token cannot be had.
     """
 
+    def find_headers(self, credential: Credential | None) -> Headers | None:
+        """The headers when they are the same as the last time; None when they must be asked for."""
+        ...
+
     async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers: ...
 
 

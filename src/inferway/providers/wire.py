@@ -88,7 +88,8 @@ class WireCapability(Generic[CallT, ResultT]):
     async def execute(self, prepared: Prepared, context: Context) -> ResultT:
         """Send the request once and read the answer; raises `UpstreamError`."""
         request: WireRequest = prepared.payload
-        headers = await self._headers(context)
+        shown = self._authenticator.find_headers(context.credential)
+        headers = await self._headers(context) if shown is None else self._endpoint_headers + shown
         timing = context.timing
         timing.attempts += 1
         started = timing.clock()

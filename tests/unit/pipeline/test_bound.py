@@ -34,6 +34,7 @@ class Till:
 
     def __init__(self, *, money: bool = False) -> None:
         self.counts_use, self.counts_money = True, money
+        self.is_released = False
         self.asked: list[tuple[int, int, str]] = []
 
     def standing(self) -> None:

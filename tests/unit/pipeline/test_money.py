@@ -17,6 +17,7 @@ class Till:
 
     def __init__(self) -> None:
         self.counts_use = self.counts_money = True
+        self.is_released = False
         self.did: list[tuple[object, ...]] = []
 
     def standing(self) -> None:

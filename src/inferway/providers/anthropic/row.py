@@ -30,10 +30,16 @@ class KeyOrToken:
         self._key: Authenticator = KeyHeader(provider, "x-api-key")
         self._token: Authenticator = bearer(provider)
 
+    def find_headers(self, credential: Credential | None) -> Headers | None:
+        """What was shown last."""
+        return self._of(credential).find_headers(credential)
+
     async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """One header; raises `ProviderAuth` without a usable credential."""
-        is_token = credential is not None and credential.kind == "bearer"
-        return await (self._token if is_token else self._key).headers(credential, deadline)
+        return await self._of(credential).headers(credential, deadline)
+
+    def _of(self, credential: Credential | None) -> Authenticator:
+        return self._token if credential is not None and credential.kind == "bearer" else self._key
 
 
 def build(  # noqa: PLR0913 - the settings of a row, all by name

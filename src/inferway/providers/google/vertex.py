@@ -258,6 +258,11 @@ class VertexAuth:
         self._own_key = own_key
         self._bearer = bearer("google")
 
+    def find_headers(self, credential: Credential | None) -> Headers | None:
+        """Tokens expire."""
+        del credential
+        return None
+
     async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """`authorization: Bearer <token>`; raises `ProviderAuth` when there is no credential that Vertex AI takes."""
         if credential is None or (self._own is not None and credential == self._own_key):
@@ -288,6 +293,10 @@ class GeminiAuth:
     def __init__(self, tokens: TokenSource) -> None:
         self._key = KeyHeader("google", "x-goog-api-key")
         self._account = VertexAuth(tokens)
+
+    def find_headers(self, credential: Credential | None) -> Headers | None:
+        """The key that was shown last; tokens expire."""
+        return self._key.find_headers(credential)
 
     async def headers(self, credential: Credential | None, deadline: Deadline | None = None) -> Headers:
         """`x-goog-api-key: <key>` or `authorization: Bearer <token>`; raises `ProviderAuth` when there is no credential."""
