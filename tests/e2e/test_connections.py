@@ -303,6 +303,93 @@ def test_a_call_whose_key_is_wrong_is_refused_before_its_body_comes(impatient: S
     assert head.startswith(b"HTTP/1.1 401 ")
 
 
+def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The next answer on a connection that stays open."""
+    received = b""
+    while True:
+        head, found, body = received.partition(b"\r\n\r\n")
+        if found:
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            if len(body) >= length:
+                break
+        received += connection.recv(65536)
+    [answer] = answers_in(received)
+    return answer
+
+
+def test_a_head_that_came_before_is_understood_however_the_next_call_is_cut(impatient: Served) -> None:
+    """Such a head is not parsed again: what follows it must be what it would be otherwise."""
+
+    def call(prompt: str) -> tuple[bytes, bytes]:
+        body = json.dumps(fake_call(prompt=prompt)).encode()
+        return impatient.head(f"Content-Length: {len(body)}"), body
+
+    def text_of(answer: tuple[int, dict[str, str], bytes]) -> str:
+        assert answer[0] == 200, answer
+        return str(json.loads(answer[2])["data"]["completions"][0]["text"])
+
+    prompts = ["one", "a second one", "t" * 30_000, "four", "the fifth", "six", "seventh and last"]
+    with impatient.connect() as connection:
+        texts = []
+        for number, prompt in enumerate(prompts):
+            head, body = call(prompt)
+            pieces = [
+                [head + body],
+                [head, body],
+                [head + body[:9], body[9:]],
+                [head[:40], head[40:] + body],
+            ][number % 4]
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.05)
+            texts.append(text_of(read_answer(connection)))
+        assert len(set(texts)) == len(prompts)
+        assert all(prompt[:20] in text for prompt, text in zip(prompts, texts, strict=True)), texts
+        # With the next request in the same piece as the end of the body.
+        head, body = call("with a follower")
+        connection.sendall(head + body[:9])
+        time.sleep(0.05)
+        connection.sendall(body[9:] + GET + b"\r\n")
+        statuses = [status for status, _, _ in answers_in(read_all(connection))]
+        assert statuses == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "expected"),
+    [
+        (b"Bearer sk_", b"Bearer sk-", 401),
+        (b"Content-Length", b"Content-Length: 1\r\nContent-Length", 400),
+        (b"Content-Length", b"Transfer-Encoding: chunked\r\nContent-Length", 400),
+        (b"application/json", b"text/plain", 400),
+    ],
+)
+def test_a_head_that_differs_from_the_one_before_is_read_anew(
+    impatient: Served, was: bytes, now: bytes, expected: int
+) -> None:
+    body = json.dumps(fake_call()).encode()
+    head = impatient.head(f"Content-Length: {len(body)}")
+    assert was in head
+    with impatient.connect() as connection:
+        for sent, status in ((head, 200), (head, 200), (head.replace(was, now), expected)):
+            connection.sendall(sent + body)
+            assert read_answer(connection)[0] == status
+
+
+def test_a_call_that_is_refused_before_its_body_came_leaves_the_next_one_alone(impatient: Served) -> None:
+    body = json.dumps(fake_call()).encode()
+    head = impatient.head(f"Content-Length: {len(body)}")
+    with impatient.connect() as connection:
+        for _ in range(2):
+            connection.sendall(head + body)
+            assert read_answer(connection)[0] == 200
+        connection.sendall(impatient.head("Content-Length: 60000000"))
+        assert read_answer(connection)[0] == 400
+        for _ in range(60):
+            connection.sendall(b" " * 1_000_000)
+        connection.sendall(head + body)
+        assert read_answer(connection)[0] == 200
+
+
 def test_answers_that_leave_with_others_keep_their_order(impatient: Served) -> None:
     """While other calls are under way an answer waits for those that end with it: nothing written later may overtake it."""
     slow = json.dumps(fake_call("fake-chat?latency_ms=1500")).encode()

@@ -42,6 +42,7 @@ class Watching:
         self._families = families()
         self._board: Board | None = None
         self._meter: CallMeter | None = None
+        self._counting: Later | None = None
         self._vitals: Vitals | None = None
         self._looking: asyncio.Task[None] | None = None
         self._settings = settings
@@ -50,11 +51,12 @@ class Watching:
         if settings.metrics.enabled:
             self._board = Board.open(_folder(settings), self._families.all())
             self._meter = CallMeter(self._board, self._families, models_max=settings.metrics.models_max)
+            self._counting = Later(self._meter)
 
     @property
     def observer(self) -> Observer | None:
         """Who is told how each call ends; None: nobody."""
-        all_of_them = tuple(each for each in (self._meter, self._calls, self._tracer) if each is not None)
+        all_of_them = tuple(each for each in (self._counting, self._calls, self._tracer) if each is not None)
         return Several(all_of_them) if len(all_of_them) > 1 else next(iter(all_of_them), None)
 
     @property
@@ -81,6 +83,8 @@ class Watching:
         return None if self._board is None else self._scrape
 
     def _scrape(self, accept: str) -> tuple[str, bytes]:
+        if self._counting is not None:
+            self._counting.tell()
         if self._vitals is not None:
             self._vitals.look()
         return scrape_of(self._settings)(accept)
@@ -101,6 +105,8 @@ class Watching:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        if self._counting is not None:
+            self._counting.tell()
         if self._calls is not None:
             await self._calls.aclose()
         if self._tracer is not None:
@@ -134,6 +140,26 @@ async def metrics_port(settings: Settings) -> AsyncIterator[None]:
     with listen(metrics.bind, metrics.port) as bound:
         async with metrics_served(bound, scrape_of(settings)):
             yield
+
+
+class Later:
+    """Tells an observer of calls when their answers have left, and of all that ended in one turn of the loop together."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._ended: list[tuple[UsageRecord, Parameters]] = []
+
+    def ended(self, record: UsageRecord, parameters: Parameters) -> None:
+        """See `Observer`."""
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self.tell)
+        self._ended.append((record, parameters))
+
+    def tell(self) -> None:
+        """Tells what was not told yet."""
+        ended, self._ended = self._ended, []
+        for record, parameters in ended:
+            self._observer.ended(record, parameters)
 
 
 class Several:

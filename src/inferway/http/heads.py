@@ -1,10 +1,11 @@
-"""Heads of calls that were read before: a client sends the same one again and again, but for the length of its body."""
+"""Heads of calls that were read before: clients send the same one again and again, but for the length of the body."""
 
 import re
 
-from inferway.http.render import Header
+from inferway.http.exchange import BLANKS
 
-_START = b"POST "
+CONTENT_LENGTH = b"content-length"
+
 _PLAIN = re.compile(
     rb"POST [!-~]+ HTTP/1\.1\r\n"
     rb"(?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[ \t]*(?:[!-~](?:[ \t!-~]*[!-~])?)?[ \t]*\r\n)+\r\n"
@@ -12,19 +13,24 @@ _PLAIN = re.compile(
 """A head that cannot be read in two ways: no blank before a colon, no line that goes on in the next, nothing but printable ASCII."""
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*", re.IGNORECASE)
 _UNUSUAL = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _DIGITS = 9
+_KEPT_MAX = 1_024
 
 
 class UsualHead:
-    """A head as bytes around the digits of its Content-Length, and what it says."""
+    """A head as the bytes around the digits of its Content-Length, and what it says: `headers`, and the request id if there is one."""
 
-    __slots__ = ("_after", "_before", "_headers")
+    __slots__ = ("_after", "_before", "headers", "request_id")
 
     def __init__(self, before: bytes, after: bytes, headers: dict[bytes, bytes]) -> None:
-        self._before, self._after, self._headers = before, after, headers
+        self._before, self._after = before, after
+        self.headers = headers
+        name = headers.get(b"x-request-id", b"")
+        self.request_id = name if _REQUEST_ID.fullmatch(name) else None
 
-    def find(self, data: bytes) -> tuple[dict[bytes, bytes], int, int] | None:
-        """What data says that begin with this head: its headers, where the body begins and how long it is; None for any other data."""
+    def find(self, data: bytes) -> tuple[bytes, int] | None:
+        """The digits of the length and where the body begins, for data that begin with this head; None for any other."""
         before, after = self._before, self._after
         if not data.startswith(before):
             return None
@@ -33,26 +39,54 @@ class UsualHead:
         if end < 0 or not data.startswith(after, end):
             return None
         digits = data[start:end]
-        if not digits.isdigit():
+        return (digits, end + len(after)) if digits.isdigit() else None
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether these data are this head, the whole body and nothing else."""
+        found = self.find(data)
+        return found is not None and int(found[0]) == len(data) - found[1]
+
+
+class Heads:
+    """The heads of one path that are known. Those that are the same are one: connections share it, and the memory of it stays warm."""
+
+    def __init__(self, path: bytes) -> None:
+        self._start = b"POST %b HTTP/1.1\r\n" % path
+        self._known: dict[tuple[bytes, bytes], UsualHead] = {}
+
+    def learn(self, data: bytes) -> UsualHead | None:
+        """The head with which these data begin, for the next time; None for one with anything out of the ordinary."""
+        if not data.startswith(self._start):
             return None
-        return {**self._headers, b"content-length": digits}, end + len(after), int(digits)
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 or not _PLAIN.fullmatch(data, 0, end):
+            return None
+        length = _LENGTH.search(data, 0, end)
+        if length is None:
+            return None
+        before, behind = data[: length.end()], data.find(b"\r", length.end())
+        after = data[behind:end]
+        known = self._known.get((before, after))
+        if known is not None:
+            return known
+        headers = _usual_headers(data[len(self._start) : end - 4])
+        if headers is None or headers[CONTENT_LENGTH] != data[length.end() : behind]:
+            return None
+        if len(self._known) >= _KEPT_MAX:
+            self._known.clear()
+        known = self._known[before, after] = UsualHead(before, after, headers)
+        return known
 
 
-def find_usual_head(data: bytes, headers: list[Header]) -> UsualHead | None:
-    """The head with which these data begin, for the next time; None for one with anything out of the ordinary.
-
-    `headers` are what a parser has read in it: lower-case names, values without blanks around them.
-    """
-    end = data.find(b"\r\n\r\n") + 4
-    if end < 4 or not data.startswith(_START) or not _PLAIN.fullmatch(data, 0, end):
+def _usual_headers(lines: bytes) -> dict[bytes, bytes] | None:
+    """What plain lines say; None when a name comes twice, when there is no Host, or when more is asked for than an answer."""
+    headers: dict[bytes, bytes] = {}
+    for line in lines.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name in headers or name in _UNUSUAL:
+            return None
+        headers[name] = value.strip(BLANKS)
+    if b"host" not in headers or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    said = dict(headers)
-    if len(said) != len(headers) or not _UNUSUAL.isdisjoint(said) or b"host" not in said:
-        return None
-    if said.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-        return None
-    length = _LENGTH.search(data, 0, end)
-    digits = said.get(b"content-length", b"")
-    if length is None or not digits.isdigit() or not data.startswith(digits + b"\r\n", length.end()):
-        return None
-    return UsualHead(data[: length.end()], data[length.end() + len(digits) : end], said)
+    return headers if headers[CONTENT_LENGTH].isdigit() else None

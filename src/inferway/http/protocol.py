@@ -5,6 +5,7 @@ import logging
 import secrets
 import socket
 import sys
+from collections import deque
 from typing import Any, cast
 
 import httptools
@@ -17,7 +18,8 @@ from uvicorn.server import ServerState
 
 from inferway.http.direct import DirectCycle, Serve
 from inferway.http.exchange import BLANKS, count_hosts
-from inferway.http.heads import UsualHead, find_usual_head
+from inferway.http.flow import Flow
+from inferway.http.heads import CONTENT_LENGTH, Heads, UsualHead
 from inferway.outbox import Outbox
 
 _log = logging.getLogger("inferway.http")
@@ -25,6 +27,12 @@ _log = logging.getLogger("inferway.http")
 _MALFORMED = "the request is not HTTP/1.1 that can be read"
 
 _HELD_BACK_MAX = 64 * 1024
+
+_NOTHING_BEHIND: deque[Any] = deque()
+"""What is pipelined on connections where nothing ever was. Nothing is put into it."""
+
+_NO_HEADERS: list[tuple[bytes, bytes]] = []
+"""The headers of a request whose call has them now."""
 
 _LESSONS = 4
 """How many heads of a connection are remembered, one after the other: a client that never says the same again teaches nothing."""
@@ -52,6 +60,7 @@ class ServingConfig(uvicorn.Config):
     direct_path = b""
     direct: Serve | None = None
     outbox: Outbox | None = None
+    heads: Heads | None = None
 
 
 class HeadTooLarge(Exception):
@@ -63,7 +72,28 @@ class BoundedProtocol(HttpToolsProtocol):
 
     No timer is armed for a request: the server calls `look` on each connection now and then. A POST of the direct path is served as a
     `DirectCycle`; everything else, and what is pipelined behind another request, by uvicorn and ASGI.
+
+    There may be thousands that wait: a connection keeps little, and nothing of the call that it had.
     """
+
+    __slots__ = (
+        "bounds",
+        "chunk_bytes",
+        "complaint",
+        "direct",
+        "direct_path",
+        "heads",
+        "lessons",
+        "missing",
+        "outbox",
+        "serve",
+        "since",
+        "stage",
+        "stalled_since",
+        "unheard_bytes",
+        "unsent",
+        "usual",
+    )
 
     def __init__(
         self,
@@ -85,11 +115,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self.complaint = _MALFORMED
         if config.outbox is None:
             config.outbox = Outbox(self.loop)
-        self.outbox = config.outbox
+        if config.heads is None:
+            config.heads = Heads(config.direct_path)
+        self.outbox, self.heads = config.outbox, config.heads
+        self.pipeline = _NOTHING_BEHIND
         self.unsent = b""
         self.usual: UsualHead | None = None
         self.lessons = _LESSONS
         self.missing = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
+        """A client came."""
+        super().connection_made(transport)
+        self.flow = Flow(transport)
 
     def send_whole(self, data: bytes) -> None:
         """Sends an answer, together with those of other calls that end now."""
@@ -156,9 +194,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != _NOTHING:
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
-        if may_learn and self.direct is not None:
-            self.lessons -= 1
-            self.usual = find_usual_head(data, self.headers)
+        if self.direct is not None and self.direct is self.cycle:
+            self.headers = _NO_HEADERS
+            if may_learn:
+                self.learn(data)
+
+    def learn(self, data: bytes) -> UsualHead | None:
+        """Remembers the head with which these data begin."""
+        if self.lessons <= 0:
+            return None
+        self.lessons -= 1
+        self.usual = self.heads.learn(data)
+        return self.usual
 
     def take_usual(self, data: bytes) -> bool:
         """Begins a call with the head that the last call had, without parsing it again; whether these data do begin one."""
@@ -170,13 +217,14 @@ class BoundedProtocol(HttpToolsProtocol):
         found = self.usual.find(data)
         if found is None:
             return False
-        headers, start, length = found
-        size = len(data) - start
+        digits, start = found
+        length, size = int(digits), len(data) - start
         if size > length or not length or self.serve is None:
             return False
         if self.unsent:
             self.flush()
         self.stage, self.since, self.missing = _BODY, self.loop.time(), length - size
+        headers = {**self.usual.headers, CONTENT_LENGTH: digits}
         self.cycle = self.direct = DirectCycle(self, headers, 1, keep_alive=True)
         self.direct.start(self.loop, self.serve)
         if size:
@@ -229,6 +277,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 cycle.start(self.loop, self.serve)
                 return
         self._make_scope()
+        if self.pipeline is _NOTHING_BEHIND:
+            self.pipeline = deque()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -258,11 +308,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer has left; what is pipelined behind it begins. The time for an idle connection begins too, which `look` keeps."""
         self.server_state.total_requests += 1
+        is_direct = self.direct is not None and self.direct is self.cycle
         self.direct = None
         if self.transport.is_closing():
             return
         if self.stage == _NOTHING:
             self.since = self.loop.time()
+            if is_direct:
+                self.cycle = None  # type: ignore[assignment] # uvicorn's own begin of a connection
         self.flow.resume_reading()
         if self.pipeline:
             self.flush()

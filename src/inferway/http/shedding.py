@@ -7,7 +7,6 @@ that lies complete in one read is answered without being parsed.
 import asyncio
 import os
 import random
-import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from inferway.errors import Overloaded
+from inferway.http.heads import UsualHead
 from inferway.http.protocol import BoundedProtocol, ServingConfig
 from inferway.http.render import encode, envelope, error_headers, json_headers
 from inferway.http.wire import Receive, Scope, Send, request_id_of
@@ -24,10 +24,6 @@ from inferway.outbox import Sender
 from inferway.resilience.adaptive import Valve
 
 _PATH = b"/v1/inference"
-_START = b"POST /v1/inference HTTP/1.1\r\n"
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
-_UNUSUAL = (b"\ntransfer-encoding", b"\nexpect:", b"\nconnection: close", b"\nupgrade:")
-_REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([A-Za-z0-9._-]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _LENGTH_IS = b"\r\ncontent-length: "
 _TURNED_AWAY_S = 1.0
 _HELD_S = 0.02
@@ -51,6 +47,8 @@ class SheddingConfig(ServingConfig):
 class SheddingProtocol(BoundedProtocol):
     """A connection whose calls are let in by the valve."""
 
+    __slots__ = ("file", "files_max", "is_turned_away", "is_vouched", "refusal", "valve")
+
     def __init__(
         self,
         config: uvicorn.Config,
@@ -65,9 +63,6 @@ class SheddingProtocol(BoundedProtocol):
         self.files_max = config.files_max
         self.is_vouched = False
         self.is_turned_away = False
-        self.known_head = b""
-        self.known_size = 0
-        self.known_name: bytes | None = None
         self.file = -1
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
@@ -87,11 +82,9 @@ class SheddingProtocol(BoundedProtocol):
         if not valve.is_limiting:
             if len(self.tasks) < valve.calls_max and self.take_usual(data):
                 return
-        elif (
-            (len(data) == self.known_size and data.startswith(self.known_head)) or self._is_whole(data)
-        ) and self.is_between():
+        elif self.is_between() and (usual := self._usual_of(data)) is not None:
             if not valve.admit():
-                self._refuse_soon()
+                self._refuse_soon(usual)
                 return
             self.is_vouched = True
         super().data_received(data)
@@ -132,18 +125,17 @@ class SheddingProtocol(BoundedProtocol):
         else:
             super().on_headers_complete()
 
-    def _is_whole(self, data: bytes) -> bool:
-        if not is_whole_call(data):
-            return False
-        # Most clients send the same head again and again.
-        self.known_head, self.known_size = data[: data.find(b"\r\n\r\n") + 4], len(data)
-        given = _REQUEST_ID.search(self.known_head)
-        self.known_name = None if given is None else given[1]
-        return True
+    def _usual_of(self, data: bytes) -> UsualHead | None:
+        """The head of these data if they are one whole call, in the plain form that clients send, and nothing else."""
+        usual = self.usual
+        if usual is not None and usual.is_whole(data):
+            return usual
+        usual = self.learn(data)
+        return usual if usual is not None and usual.is_whole(data) else None
 
-    def _refuse_soon(self) -> None:
+    def _refuse_soon(self, usual: UsualHead) -> None:
         self.since = now = self.valve.looked_at
-        self.unsent = self.refusal.to(self.known_name)
+        self.unsent = self.refusal.to(usual.request_id)
         self.refusal.hold(self, now)
 
     def _is_admitted(self) -> bool:
@@ -157,20 +149,6 @@ class SheddingProtocol(BoundedProtocol):
         if not self.transport.is_closing():
             self.transport.write(self.refusal.to(None, is_last=True))
             self.transport.close()
-
-
-def is_whole_call(data: bytes) -> bool:
-    """Whether these bytes are one whole call and nothing else, in the plain form that clients send."""
-    if not data.startswith(_START):
-        return False
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return False
-    head = data[: end + 2].lower()
-    lengths = _LENGTH.findall(head)
-    if len(lengths) != 1 or head.count(b"\ncontent-length") != 1 or any(word in head for word in _UNUSUAL):
-        return False
-    return end + 4 + int(lengths[0]) == len(data)
 
 
 class Refusal:

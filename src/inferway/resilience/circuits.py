@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from hashlib import blake2b
+from itertools import compress
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -166,11 +167,11 @@ class Circuits:
 
     def _states(self) -> Iterator[CircuitState]:
         # One look at the beginnings of all labels: this is asked every second, and nearly all places are empty.
-        for place, begin in enumerate(self.cells[_LABEL_AT // 8 :: _CELLS].tolist()):
-            if begin:
-                at = place * _PLACE_BYTES + _LABEL_AT
-                label = bytes(self._memory[at : at + _LABEL_BYTES]).rstrip(b"\0")
-                yield self._state(label, place * _CELLS)
+        begins = self.cells[_LABEL_AT // 8 :: _CELLS].tolist()
+        for place in compress(range(len(begins)), begins):
+            at = place * _PLACE_BYTES + _LABEL_AT
+            label = bytes(self._memory[at : at + _LABEL_BYTES]).rstrip(b"\0")
+            yield self._state(label, place * _CELLS)
 
     def _state(self, label: bytes, first: int) -> CircuitState:
         failures, trips, open_until = self.cells[first + _FAILURES : first + _OPEN_UNTIL + 1]

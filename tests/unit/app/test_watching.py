@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from inferway.app.watching import Several, Watching
+from inferway.app.watching import Later, Several, Watching
 from inferway.observe.calls import CallLog
-from inferway.observe.meter import CallMeter
 from inferway.observe.trace import Tracer
 from inferway.settings import load
 
@@ -22,12 +21,12 @@ def watching(folder: Path, **environ: str) -> Watching:
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
-        ({}, CallMeter),
+        ({}, Later),
         ({"INFERWAY_METRICS__ENABLED": "false"}, type(None)),
         ({"INFERWAY_METRICS__ENABLED": "false", "INFERWAY_LOG__FORMAT": "json"}, CallLog),
         ({"INFERWAY_METRICS__ENABLED": "false", "INFERWAY_LOG__CALLS": "true"}, CallLog),
-        ({"INFERWAY_LOG__FORMAT": "json", "INFERWAY_LOG__CALLS": "false"}, CallMeter),
-        ({"INFERWAY_LOG__FORMAT": "json", "INFERWAY_LOG__LEVEL": "warning"}, CallMeter),
+        ({"INFERWAY_LOG__FORMAT": "json", "INFERWAY_LOG__CALLS": "false"}, Later),
+        ({"INFERWAY_LOG__FORMAT": "json", "INFERWAY_LOG__LEVEL": "warning"}, Later),
         ({"INFERWAY_METRICS__ENABLED": "false", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, Tracer),
         ({"INFERWAY_OTEL__ENDPOINT": "http://127.0.0.1:9"}, Several),
     ],

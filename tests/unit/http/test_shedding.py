@@ -2,7 +2,7 @@
 
 import json
 
-from inferway.http.shedding import Refusal, is_whole_call
+from inferway.http.shedding import Refusal
 
 
 class Held:
@@ -54,21 +54,3 @@ def test_when_there_is_no_time_refusals_wait_for_seconds_at_most() -> None:
     assert sum(each.flushed for each in held) < len(held)
     refusal.release(3.5)
     assert all(each.flushed == 1 for each in held)
-
-
-def test_only_a_plain_whole_call_is_refused_without_being_parsed() -> None:
-    head = b"POST /v1/inference HTTP/1.1\r\nHost: x\r\n"
-    whole = head + b"Content-Length: 2\r\n\r\n{}"
-    assert is_whole_call(whole)
-    for other in (
-        whole[:-1],
-        whole + b"P",
-        head + b"\r\n",
-        head + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
-        head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
-        head + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}",
-        head + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}",
-        whole.replace(b"POST", b"GET"),
-        whole.replace(b"/v1/inference", b"/v1/health"),
-    ):
-        assert not is_whole_call(other)
