@@ -16,6 +16,8 @@ from pathlib import Path
 
 IN_TIME_S = 2.0
 _BUSY = 32
+_LAST_S = 5.0
+"""What is not answered so long after the last call is taken for never answered."""
 _CONNECTIONS_MAX = 4000
 _TICK_S = 0.001
 _KEPT_S = 3.0
@@ -175,7 +177,7 @@ def scheduled(load: Load, rate: float, seconds: float) -> None:
             load.begin(started + sent / rate)
             sent += 1
         load.turn()
-    ends = time.perf_counter() + IN_TIME_S
+    ends = time.perf_counter() + _LAST_S
     while load.busy and time.perf_counter() < ends:
         load.turn()
 

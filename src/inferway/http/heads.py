@@ -41,36 +41,36 @@ class UsualHead:
         digits = data[start:end]
         return (digits, end + len(after)) if digits.isdigit() else None
 
-    def is_whole(self, data: bytes) -> bool:
-        """Whether these data are this head, the whole body and nothing else."""
-        found = self.find(data)
-        return found is not None and int(found[0]) == len(data) - found[1]
-
 
 class Heads:
-    """The heads of one path that are known. Those that are the same are one: connections share it, and the memory of it stays warm."""
+    """The heads of one path that are known: of at most so many headers and so many bytes.
 
-    def __init__(self, path: bytes) -> None:
-        self._start = b"POST %b HTTP/1.1\r\n" % path
+    Those that are the same are one: connections share it, and the memory of it stays warm.
+    """
+
+    def __init__(self, path: bytes, *, headers_max: int = 100, bytes_max: int = 32 * 1024) -> None:
+        self.start = b"POST %b HTTP/1.1\r\n" % path
+        self._headers_max, self._bytes_max = headers_max, bytes_max
         self._known: dict[tuple[bytes, bytes], UsualHead] = {}
 
     def learn(self, data: bytes) -> UsualHead | None:
-        """The head with which these data begin, for the next time; None for one with anything out of the ordinary."""
-        if not data.startswith(self._start):
+        """The head with which these data begin; None for one with anything out of the ordinary."""
+        if not data.startswith(self.start):
             return None
         end = data.find(b"\r\n\r\n") + 4
-        if end < 4 or not _PLAIN.fullmatch(data, 0, end):
-            return None
         length = _LENGTH.search(data, 0, end)
-        if length is None:
+        if length is None or end > self._bytes_max:
             return None
         before, behind = data[: length.end()], data.find(b"\r", length.end())
         after = data[behind:end]
         known = self._known.get((before, after))
-        if known is not None:
-            return known
-        headers = _usual_headers(data[len(self._start) : end - 4])
-        if headers is None or headers[CONTENT_LENGTH] != data[length.end() : behind]:
+        return known or self._learn(data, end, before, after, data[length.end() : behind])
+
+    def _learn(self, data: bytes, end: int, before: bytes, after: bytes, digits: bytes) -> UsualHead | None:
+        if not _PLAIN.fullmatch(data, 0, end):
+            return None
+        headers = _usual_headers(data[len(self.start) : end - 4])
+        if headers is None or len(headers) > self._headers_max or headers[CONTENT_LENGTH] != digits:
             return None
         if len(self._known) >= _KEPT_MAX:
             self._known.clear()

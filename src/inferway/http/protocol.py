@@ -38,7 +38,7 @@ _LESSONS = 4
 """How many heads of a connection are remembered, one after the other: a client that never says the same again teaches nothing."""
 
 # What is being received. Plain numbers: they are compared several times in each request.
-_HEAD, _BODY, _NOTHING = 0, 1, 2
+_HEAD, _BODY, IDLE = 0, 1, 2
 
 _AT_ONCE = b"\1\0\0\0\0\0\0\0" if sys.byteorder == "little" else b"\0\0\0\1\0\0\0\0"
 """`struct linger`: on, for no time."""
@@ -116,7 +116,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if config.outbox is None:
             config.outbox = Outbox(self.loop)
         if config.heads is None:
-            config.heads = Heads(config.direct_path)
+            limits = config.bounds
+            config.heads = Heads(
+                config.direct_path, headers_max=limits.headers_max, bytes_max=limits.head_max_bytes
+            )
         self.outbox, self.heads = config.outbox, config.heads
         self.pipeline = _NOTHING_BEHIND
         self.unsent = b""
@@ -170,7 +173,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         if self.stage == _HEAD:
             return self.unheard_bytes == 0 and self.cycle is None
-        return self.stage == _NOTHING and not self.is_busy()
+        return self.stage == IDLE and not self.is_busy()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came. Those that add up to nothing (an endless head, endless trailers) are refused as soon as they are too many."""
@@ -180,7 +183,6 @@ class BoundedProtocol(HttpToolsProtocol):
             data = self._take_missing(data)
             if not data:
                 return
-        may_learn = self.lessons > 0 and self.is_between()
         self.chunk_bytes = len(data)
         self.unheard_bytes += self.chunk_bytes
         # As uvicorn does, but for its timer of an idle connection, which is never armed here.
@@ -191,38 +193,30 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserUpgrade:
             self._unsupported_upgrade_warning()
-        if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != _NOTHING:
+        if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != IDLE:
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
         if self.direct is not None and self.direct is self.cycle:
             self.headers = _NO_HEADERS
-            if may_learn:
-                self.learn(data)
 
-    def learn(self, data: bytes) -> UsualHead | None:
-        """Remembers the head with which these data begin."""
-        if self.lessons <= 0:
+    def find_usual(self, data: bytes) -> tuple[bytes, int] | None:
+        """Whether a call with a head that is known begins with these data, and nothing is under way: what `UsualHead.find` says of it."""
+        is_at_rest = self.stage == IDLE and not self.unsent and cast("object | None", self.cycle) is None
+        if not is_at_rest and not self.is_between():
             return None
+        usual = self.usual
+        found = None if usual is None else usual.find(data)
+        if found is not None or self.lessons <= 0 or not data.startswith(self.heads.start):
+            return found
         self.lessons -= 1
-        self.usual = self.heads.learn(data)
-        return self.usual
+        self.usual = usual = self.heads.learn(data)
+        return None if usual is None else usual.find(data)
 
-    def take_usual(self, data: bytes) -> bool:
-        """Begins a call with the head that the last call had, without parsing it again; whether these data do begin one."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if self.usual is None or self.stage != _NOTHING or self.pipeline:
-            return False
-        if cycle is not None and not cycle.response_complete:
-            return False
-        found = self.usual.find(data)
-        if found is None:
-            return False
-        digits, start = found
+    def take_usual(self, data: bytes, digits: bytes, start: int) -> bool:
+        """Begins the call that `find_usual` has found, without parsing its head; whether it could be begun."""
         length, size = int(digits), len(data) - start
-        if size > length or not length or self.serve is None:
+        if size > length or not length or self.serve is None or self.usual is None:
             return False
-        if self.unsent:
-            self.flush()
         self.stage, self.since, self.missing = _BODY, self.loop.time(), length - size
         headers = {**self.usual.headers, CONTENT_LENGTH: digits}
         self.cycle = self.direct = DirectCycle(self, headers, 1, keep_alive=True)
@@ -296,7 +290,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        self.stage = _NOTHING
+        self.stage = IDLE
         cycle = self.direct
         if cycle is None or cycle is not self.cycle or cycle.response_complete:
             super().on_message_complete()
@@ -312,7 +306,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.direct = None
         if self.transport.is_closing():
             return
-        if self.stage == _NOTHING:
+        if self.stage == IDLE:
             self.since = self.loop.time()
             if is_direct:
                 self.cycle = None  # type: ignore[assignment] # uvicorn's own begin of a connection

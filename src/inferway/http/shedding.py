@@ -16,8 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from inferway.errors import Overloaded
-from inferway.http.heads import UsualHead
-from inferway.http.protocol import BoundedProtocol, ServingConfig
+from inferway.http.protocol import IDLE, BoundedProtocol, ServingConfig
 from inferway.http.render import encode, envelope, error_headers, json_headers
 from inferway.http.wire import Receive, Scope, Send, request_id_of
 from inferway.outbox import Sender
@@ -28,8 +27,8 @@ _LENGTH_IS = b"\r\ncontent-length: "
 _TURNED_AWAY_S = 1.0
 _HELD_S = 0.02
 """How long a refusal is held at least. Less than the 40 ms after which kernels acknowledge what is not answered: that would cost, too."""
-_HELD_MAX_S = 2.0
-_SHARE = 0.03
+_HELD_MAX_S = 3.0
+_SHARE = 0.015
 """The part of a worker's time that goes into sending refusals, as long as none has been held for `_HELD_MAX_S`."""
 _TOGETHER = 8
 """Refusals that are sent between two looks at the clock."""
@@ -78,16 +77,24 @@ class SheddingProtocol(BoundedProtocol):
         if self.is_turned_away:
             self._turn_away()
             return
-        valve = self.valve
-        if not valve.is_limiting:
-            if len(self.tasks) < valve.calls_max and self.take_usual(data):
-                return
-        elif self.is_between() and (usual := self._usual_of(data)) is not None:
-            if not valve.admit():
-                self._refuse_soon(usual)
-                return
-            self.is_vouched = True
+        found = None if self.missing else self.find_usual(data)
+        if found is not None and self._is_settled(data, *found):
+            return
         super().data_received(data)
+
+    def _is_settled(self, data: bytes, digits: bytes, start: int) -> bool:
+        """Begins or refuses a call whose head is known; whether that is all there is to do about it."""
+        valve = self.valve
+        if valve.is_limiting:
+            if int(digits) != len(data) - start:
+                return False
+            if not valve.admit():
+                self._refuse_soon()
+                return True
+        if len(self.tasks) < valve.calls_max and self.take_usual(data, digits, start):
+            return True
+        self.is_vouched = valve.is_limiting
+        return False
 
     def flush(self) -> None:
         """Sends what is held back straight to the socket, when nothing else is on its way there: the loop's own queue costs more."""
@@ -125,17 +132,10 @@ class SheddingProtocol(BoundedProtocol):
         else:
             super().on_headers_complete()
 
-    def _usual_of(self, data: bytes) -> UsualHead | None:
-        """The head of these data if they are one whole call, in the plain form that clients send, and nothing else."""
-        usual = self.usual
-        if usual is not None and usual.is_whole(data):
-            return usual
-        usual = self.learn(data)
-        return usual if usual is not None and usual.is_whole(data) else None
-
-    def _refuse_soon(self, usual: UsualHead) -> None:
+    def _refuse_soon(self) -> None:
         self.since = now = self.valve.looked_at
-        self.unsent = self.refusal.to(usual.request_id)
+        self.stage = IDLE
+        self.unsent = self.refusal.to(None if self.usual is None else self.usual.request_id)
         self.refusal.hold(self, now)
 
     def _is_admitted(self) -> bool:

@@ -16,9 +16,6 @@ def test_the_same_head_with_another_length_says_the_same_but_for_the_length() ->
     longer = HEAD.replace(b": 2\r", b": 123456789\r")
     assert usual.find(longer + b"{}") == (b"123456789", len(longer))
     assert usual.find(HEAD) == (b"2", len(HEAD))
-    assert usual.is_whole(HEAD + b"{}")
-    for other in (HEAD, HEAD + b"{", HEAD + b"{}P", longer + b"{}"):
-        assert not usual.is_whole(other)
 
 
 def test_heads_that_are_the_same_are_kept_once() -> None:
@@ -88,4 +85,10 @@ def test_a_client_that_says_that_it_stays_is_usual() -> None:
     assert usual is not None
     assert usual.headers[b"empty"] == b""
     assert usual.request_id is None
-    assert usual.is_whole(head + b"{}")
+    assert usual.find(head + b"{}") == (b"2", len(head))
+
+
+def test_a_head_has_bounds() -> None:
+    for bounds in ({"headers_max": 3}, {"bytes_max": len(HEAD) - 1}):
+        assert Heads(b"/v1/inference", **bounds).learn(HEAD + b"{}") is None
+    assert Heads(b"/v1/inference", headers_max=4, bytes_max=len(HEAD)).learn(HEAD + b"{}") is not None

@@ -9,6 +9,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     connections: int = 1_000
     """Calls at once; further ones wait for one to end, at most until their deadline."""
     idle_connections: int = 100
+    """Connections that are kept unused; further ones are kept for a second."""
     idle_s: float = 30.0
     """How long an unused connection is kept; shorter when the server's `Keep-Alive` header says so."""
     connect_timeout_s: float = 5.0

@@ -19,6 +19,8 @@ _log = logging.getLogger("inferway.providers")
 _SCRATCH_BYTES = 512 * 1024
 _CLOCK_S = 0.001
 """A timer of the loop may ring this much early."""
+_SPARE_S = 1.0
+"""How long a connection is kept for which there is no room among the idle ones."""
 _NO_TIME = "The deadline passed before the provider could be asked."
 
 
@@ -163,11 +165,15 @@ class Pool:
     def give_back(self, origin: Origin, connection: Connection, keep_alive: str | None) -> None:
         """Keep a connection for the next call when both sides agree, else hang up."""
         self._in_use.discard(connection)
-        if self._idle_count >= self._limits.idle_connections or not connection.is_reusable():
+        if not connection.is_reusable():
             connection.abort()
             return
         connection.rest()
         idle_s = self._limits.idle_s if keep_alive is None else _kept_s(keep_alive, self._limits.idle_s)
+        if self._idle_count >= self._limits.idle_connections:
+            # What was needed a moment ago is needed again in the next: to dial costs as much as a call.
+            idle_s = min(idle_s, _SPARE_S)
+            self._sweep_in(_SPARE_S)
         connection.idle_until = monotonic() + idle_s
         kept = self._idle.get(origin)
         if kept is None:
@@ -175,7 +181,7 @@ class Pool:
         kept.append(connection)
         self._idle_count += 1
         if self._sweeper is None:
-            self._sweeper = self.loop.call_later(self._limits.idle_s, self._sweep)
+            self._sweep_in(self._limits.idle_s)
 
     def close(self) -> None:
         """Hang up on every connection; calls that wait for an answer fail."""
@@ -198,7 +204,7 @@ class Pool:
     def _sweep(self) -> None:
         """Hang up on idle connections that have expired, and look again later while any are left."""
         self._sweeper = None
-        now = monotonic()
+        now = monotonic() + _CLOCK_S
         for origin, kept in tuple(self._idle.items()):
             alive = [c for c in kept if not c.closed and c.idle_until > now]
             for connection in kept:
@@ -210,7 +216,17 @@ class Pool:
             else:
                 del self._idle[origin]
         if self._idle:
-            self._sweeper = self.loop.call_later(self._limits.idle_s, self._sweep)
+            has_spare = self._idle_count > self._limits.idle_connections
+            self._sweep_in(_SPARE_S if has_spare else self._limits.idle_s)
+
+    def _sweep_in(self, seconds: float) -> None:
+        """Has the pool looked over in so many seconds, unless that is done sooner."""
+        due = self.loop.time() + min(seconds, self._limits.idle_s)
+        if self._sweeper is not None:
+            if self._sweeper.when() <= due:
+                return
+            self._sweeper.cancel()
+        self._sweeper = self.loop.call_at(due, self._sweep)
 
 
 def _kept_s(keep_alive: str, idle_s: float) -> float:

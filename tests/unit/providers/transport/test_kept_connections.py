@@ -153,6 +153,32 @@ def test_idle_connections_expire(run: Run) -> None:
     run(Wire(None).talk(script, work, Limits(idle_s=0.05)))
 
 
+def test_connections_beyond_those_that_are_kept_serve_the_next_burst_and_go_soon_after(run: Run) -> None:
+    open_now, few_left = 0, asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        nonlocal open_now
+        open_now += 1
+        for _ in range(2):
+            await peer.request()
+            await asyncio.sleep(0.05)
+            await peer.answer(b"ok")
+        await peer.gone()
+        open_now -= 1
+        if open_now == 2:
+            few_left.set()
+
+    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
+        for _ in range(2):
+            await asyncio.gather(*(send(transport, url) for _ in range(6)))
+        assert upstream.connections == 6
+        await asyncio.wait_for(few_left.wait(), 5)
+        await asyncio.sleep(0.2)
+        assert open_now == 2
+
+    run(Wire(None).talk(script, work, Limits(idle_connections=2)))
+
+
 def test_calls_beyond_the_limit_wait_their_turn(run: Run) -> None:
     busy = peak = 0
 
