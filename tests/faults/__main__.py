@@ -33,7 +33,7 @@ SCENARIOS = (
     Scenario("aborts", 60),
     Scenario("cpu", 300),
     Scenario("lag", 60),
-    Scenario("goodput", 400),
+    Scenario("goodput", 600),
     Scenario("workers", 120),
     Scenario("drain", 120),
     Scenario("rolling", 300),

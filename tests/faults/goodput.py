@@ -1,4 +1,4 @@
-"""Three times as many calls as the gateway can do: what it does answer stays at its peak, the rest is refused at once."""
+"""Three times as many calls as the gateway can do: what it does answer stays at its peak, the rest is refused."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ _SLOWEST_S, _SLOWEST_SHORT_S = 1.0, 5.0
 
 
 class Round(Struct, frozen=True, kw_only=True):
-    """Answers in time for each second with a core to run on: as many as go, and then of three times as many.
+    """Answers in time for each second with a core to run on: as many as go (just before and just after), and then of three times as many.
 
     `core` is the share of the time with a core, `told` what the overload said of itself.
     """
@@ -42,8 +42,8 @@ class Round(Struct, frozen=True, kw_only=True):
 
 
 async def measure(asked: Asked) -> None:
-    """Peak and overload in turns, so that a busy moment of the machine meets both; the medians are compared."""
-    rounds, seconds = (2, 5.0) if asked.short else (7, 8.0)
+    """Peak and overload in turns, each overload between two peaks, so that a busy moment meets both; the median share counts."""
+    rounds, seconds = (2, 5.0) if asked.short else (11, 7.0)
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         if not asked.short:
@@ -59,7 +59,7 @@ async def measure(asked: Asked) -> None:
             file = folder / kind
             file.write_bytes(_call(served, more))
             await _load(served, file, 0, 3.0)
-            found = [await _round(served, file, seconds) for _ in range(rounds)]
+            found = await _rounds(served, file, seconds, rounds)
             _judge(asked, kind, found)
             chats += found
         watching.cancel()
@@ -150,13 +150,19 @@ class Watch:
             connection.close()
 
 
-async def _round(served: Served, file: Path, seconds: float) -> Round:
-    _, peak, own = await _answered(served, file, 0, seconds)
-    told, good, own_over = await _answered(served, file, _TIMES * peak * own, seconds)
-    note(
-        f"{file.name}: peak {peak:.0f}/s, at {_TIMES:g} times {good:.0f}/s; had a core {own:.0%} and {own_over:.0%} of the time; {told}"
-    )
-    return Round(peak=peak, good=good, core=min(own, own_over), told=told)
+async def _rounds(served: Served, file: Path, seconds: float, count: int) -> list[Round]:
+    found = []
+    _, before, own = await _answered(served, file, 0, seconds)
+    for _ in range(count):
+        told, good, own_over = await _answered(served, file, _TIMES * before * own, seconds)
+        _, after, own_after = await _answered(served, file, 0, seconds)
+        peak, core = (before + after) / 2, min(own, own_over, own_after)
+        note(
+            f"{file.name}: peak {peak:.0f}/s, at {_TIMES:g} times {good:.0f}/s; had a core {core:.0%} of the time; {told}"
+        )
+        found.append(Round(peak=peak, good=good, core=core, told=told))
+        before, own = after, own_after
+    return found
 
 
 async def _answered(
@@ -165,17 +171,23 @@ async def _answered(
     """What the load tells; answers in time for each second in which the gateway could have a core; the share of such seconds.
 
     A machine may be busy with other things. How long the gateway stood in line for a core is what the kernel counts (schedstat), and
-    that time is nobody's goodput.
+    that time is nobody's goodput; but for the time in which it stood behind its own other threads, which write down its calls.
     """
     began, waited_s = time.monotonic(), _waited_s(served)
     told = await _load(served, file, rate, seconds)
-    own = 1 - (_waited_s(served) - waited_s) / (time.monotonic() - began)
+    own = min(1.0, 1 - (_waited_s(served) - waited_s) / (time.monotonic() - began))
     return told, told["in time"] / (seconds - _SKIP_S) / own, own
 
 
 def _waited_s(served: Served) -> float:
-    """Seconds that the thread of the event loop has been ready to run and did not, for want of a core."""
-    return int(Path(f"/proc/{served.process.pid}/schedstat").read_text().split()[1]) / 1e9
+    """Seconds that the thread of the event loop has been ready to run and did not, because somebody else had its core."""
+    tasks = Path(f"/proc/{served.process.pid}/task")
+    ran_s = {
+        each.name: [int(part) / 1e9 for part in (each / "schedstat").read_text().split()]
+        for each in tasks.iterdir()
+    }
+    waited_s = ran_s.pop(str(served.process.pid))[1]
+    return waited_s - sum(each[0] for each in ran_s.values())
 
 
 def _gateway(folder: Path, upstream: str) -> AbstractContextManager[Served]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 IN_TIME_S = 2.0
 _BUSY = 32
-_LAST_S = 5.0
+_LAST_S = 8.0
 """What is not answered so long after the last call is taken for never answered."""
 _CONNECTIONS_MAX = 4000
 _TICK_S = 0.001

@@ -1,4 +1,4 @@
-"""Refuses calls that this worker has no room for, before anything is made of them: 503 `overloaded` at once.
+"""Refuses calls that this worker has no room for, before anything is made of them: 503 `overloaded`.
 
 Health and administration are never refused. A refusal must cost a small part of a call, or refusing would itself be the overload: a call
 that lies complete in one read is answered without being parsed.
@@ -27,7 +27,7 @@ _LENGTH_IS = b"\r\ncontent-length: "
 _TURNED_AWAY_S = 1.0
 _HELD_S = 0.02
 """How long a refusal is held at least. Less than the 40 ms after which kernels acknowledge what is not answered: that would cost, too."""
-_HELD_MAX_S = 3.0
+_HELD_MAX_S = 4.0
 _SHARE = 0.015
 """The part of a worker's time that goes into sending refusals, as long as none has been held for `_HELD_MAX_S`."""
 _TOGETHER = 8

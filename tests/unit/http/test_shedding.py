@@ -52,5 +52,5 @@ def test_when_there_is_no_time_refusals_wait_for_seconds_at_most() -> None:
         refusal.hold(each, 1.0)
     refusal.release(1.5)
     assert sum(each.flushed for each in held) < len(held)
-    refusal.release(4.5)
+    refusal.release(5.5)
     assert all(each.flushed == 1 for each in held)
