@@ -28,9 +28,6 @@ _MALFORMED = "the request is not HTTP/1.1 that can be read"
 
 _HELD_BACK_MAX = 64 * 1024
 
-_NOTHING_BEHIND: deque[Any] = deque()
-"""What is pipelined on connections where nothing ever was. Nothing is put into it."""
-
 _NO_HEADERS: list[tuple[bytes, bytes]] = []
 """The headers of a request whose call has them now."""
 
@@ -61,6 +58,8 @@ class ServingConfig(uvicorn.Config):
     direct: Serve | None = None
     outbox: Outbox | None = None
     heads: Heads | None = None
+    nothing_behind: deque[Any] | None = None
+    """What is pipelined on connections where nothing ever was: one for all, and nothing is put into it."""
 
 
 class HeadTooLarge(Exception):
@@ -85,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         "heads",
         "lessons",
         "missing",
+        "nothing_behind",
         "outbox",
         "serve",
         "since",
@@ -115,13 +115,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self.complaint = _MALFORMED
         if config.outbox is None:
             config.outbox = Outbox(self.loop)
+        if config.nothing_behind is None:
+            config.nothing_behind = deque()
         if config.heads is None:
             limits = config.bounds
             config.heads = Heads(
                 config.direct_path, headers_max=limits.headers_max, bytes_max=limits.head_max_bytes
             )
         self.outbox, self.heads = config.outbox, config.heads
-        self.pipeline = _NOTHING_BEHIND
+        self.pipeline = self.nothing_behind = config.nothing_behind
         self.unsent = b""
         self.usual: UsualHead | None = None
         self.lessons = _LESSONS
@@ -271,7 +273,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 cycle.start(self.loop, self.serve)
                 return
         self._make_scope()
-        if self.pipeline is _NOTHING_BEHIND:
+        if self.pipeline is self.nothing_behind:
             self.pipeline = deque()
         super().on_headers_complete()
 
