@@ -354,6 +354,29 @@ def test_a_head_that_came_before_is_understood_however_the_next_call_is_cut(impa
         assert statuses == [200, 200]
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks with trailers"])
+def test_a_head_that_begins_behind_a_running_call_is_its_own(impatient: Served, framing: str) -> None:
+    """On one connection a call runs while half a head follows it; another connection has nothing of either."""
+    body = json.dumps(fake_call("fake-chat?latency_ms=200")).encode()
+    if framing == "length":
+        call = impatient.head("X-Unlike: any", f"Content-Length: {len(body)}") + body
+    else:
+        call = impatient.head("Transfer-Encoding: chunked")
+        call += b"%x\r\n%b\r\n0\r\nX-Request-Id: of-a-trailer\r\n\r\n" % (len(body), body)
+    with impatient.connect() as connection, impatient.connect() as other:
+        connection.sendall(call + GET + b"X-Request-Id: of-the-")
+        time.sleep(0.05)
+        connection.sendall(b"second\r\nX-Other: 1\r\n")
+        other.sendall(GET + b"\r\n")
+        stranger, _, _ = read_answer(other)
+        connection.sendall(b"\r\n")
+        answers = list(answers_in(read_all(connection)))
+    assert stranger == 200
+    assert [status for status, _, _ in answers] == [200, 200]
+    assert [headers["x-request-id"] for _, headers, _ in answers][1] == "of-the-second"
+    assert "of-a-trailer" not in [headers["x-request-id"] for _, headers, _ in answers]
+
+
 @pytest.mark.parametrize(
     ("was", "now", "expected"),
     [

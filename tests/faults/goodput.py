@@ -180,7 +180,7 @@ async def _answered(
 
 
 def _waited_s(served: Served) -> float:
-    """Seconds that the thread of the event loop has been ready to run and did not, because somebody else had its core."""
+    """Seconds, at least, that the thread of the event loop has been ready to run and did not, because somebody else had its core."""
     tasks = Path(f"/proc/{served.process.pid}/task")
     ran_s = {
         each.name: [int(part) / 1e9 for part in (each / "schedstat").read_text().split()]

@@ -3,6 +3,7 @@
 import re
 
 from inferway.http.exchange import BLANKS
+from inferway.http.wire import REQUEST_ID
 
 CONTENT_LENGTH = b"content-length"
 
@@ -13,7 +14,6 @@ _PLAIN = re.compile(
 """A head that cannot be read in two ways: no blank before a colon, no line that goes on in the next, nothing but printable ASCII."""
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*", re.IGNORECASE)
 _UNUSUAL = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _DIGITS = 9
 _KEPT_MAX = 1_024
 
@@ -27,7 +27,7 @@ class UsualHead:
         self._before, self._after = before, after
         self.headers = headers
         name = headers.get(b"x-request-id", b"")
-        self.request_id = name if _REQUEST_ID.fullmatch(name) else None
+        self.request_id = name if REQUEST_ID.fullmatch(name) else None
 
     def find(self, data: bytes) -> tuple[bytes, int] | None:
         """The digits of the length and where the body begins, for data that begin with this head; None for any other."""

@@ -28,9 +28,6 @@ _MALFORMED = "the request is not HTTP/1.1 that can be read"
 
 _HELD_BACK_MAX = 64 * 1024
 
-_NO_HEADERS: list[tuple[bytes, bytes]] = []
-"""The headers of a request whose call has them now."""
-
 _LESSONS = 4
 """How many heads of a connection are remembered, one after the other: a client that never says the same again teaches nothing."""
 
@@ -198,8 +195,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != IDLE:
             self.complaint = self._too_large()
             self.send_400_response(self.complaint)
-        if self.direct is not None and self.direct is self.cycle:
-            self.headers = _NO_HEADERS
 
     def find_usual(self, data: bytes) -> tuple[bytes, int] | None:
         """Whether a call with a head that is known begins with these data, and nothing is under way: what `UsualHead.find` says of it."""
@@ -269,6 +264,8 @@ class BoundedProtocol(HttpToolsProtocol):
             hosts = int(b"host" in headers) if is_unique else count_hosts(self.headers)
             cycle = DirectCycle(self, headers, hosts, keep_alive=self.parser.should_keep_alive())
             if b"expect" not in headers:
+                # The call has them now; trailers, and the next head, must not come upon them.
+                self.headers = []
                 self.cycle = self.direct = cycle
                 cycle.start(self.loop, self.serve)
                 return

@@ -13,7 +13,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _JSON_TYPE = re.compile(
     rb"application/(?:json|[a-z0-9.+-]+\+json)\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?", re.IGNORECASE
 )
@@ -39,7 +39,7 @@ def request_id_of(scope: Scope) -> str:
 
 def choose_request_id(given: bytes | None) -> str:
     """The request id that a caller gave if it is one that may be echoed, else a new one."""
-    if given is not None and _REQUEST_ID.fullmatch(given := given.strip(b" \t")):
+    if given is not None and REQUEST_ID.fullmatch(given := given.strip(b" \t")):
         return given.decode("ascii")
     # The time comes first, in milliseconds: the ledger's index of request ids then grows at its end.
     return "req_" + (time.time_ns() // 1_000_000 << 52 | random.getrandbits(52)).to_bytes(12, "big").hex()

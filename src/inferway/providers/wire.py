@@ -88,8 +88,7 @@ class WireCapability(Generic[CallT, ResultT]):
     async def execute(self, prepared: Prepared, context: Context) -> ResultT:
         """Send the request once and read the answer; raises `UpstreamError`."""
         request: WireRequest = prepared.payload
-        shown = self._authenticator.find_headers(context.credential)
-        headers = await self._headers(context) if shown is None else self._endpoint_headers + shown
+        headers = self._find_headers(context) or await self._headers(context)
         timing = context.timing
         timing.attempts += 1
         started = timing.clock()
@@ -107,6 +106,11 @@ class WireCapability(Generic[CallT, ResultT]):
     def _url(self, request: WireRequest) -> str:
         path = request.path if request.path.startswith("/") else f"/{request.path}"
         return f"{self._base_url}{path}?{request.query}" if request.query else f"{self._base_url}{path}"
+
+    def _find_headers(self, context: Context) -> Headers | None:
+        """The headers of the call before, where nothing need be asked."""
+        shown = self._authenticator.find_headers(context.credential)
+        return None if shown is None else self._endpoint_headers + shown
 
     async def _headers(self, context: Context) -> Headers:
         return self._endpoint_headers + await self._authenticator.headers(
@@ -158,7 +162,7 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
     ) -> AsyncGenerator[ChatEvent | ChatResult, None]:
         """Events as they come and, last, the whole result; closing the iterator closes the upstream connection."""
         request: WireRequest = prepared.payload
-        headers = await self._headers(context)
+        headers = self._find_headers(context) or await self._headers(context)
         timing = context.timing
         timing.attempts += 1
         secrets = secrets_of(headers)

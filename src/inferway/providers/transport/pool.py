@@ -171,7 +171,7 @@ class Pool:
         connection.rest()
         idle_s = self._limits.idle_s if keep_alive is None else _kept_s(keep_alive, self._limits.idle_s)
         if self._idle_count >= self._limits.idle_connections:
-            # What was needed a moment ago is needed again in the next: to dial costs as much as a call.
+            # A burst comes in waves: what was needed a moment ago is needed again in the next.
             idle_s = min(idle_s, _SPARE_S)
             self._sweep_in(_SPARE_S)
         connection.idle_until = monotonic() + idle_s
