@@ -14,7 +14,7 @@ from inferway.store.errors import StoreError
 from inferway.store.migrations.revisions import revisions
 from inferway.store.migrations.writer import write_statements
 from inferway.store.sqlite.database import Database
-from inferway.store.work import Work, ask
+from inferway.store.work import Fill, Work, ask
 
 
 def test_a_new_file_is_in_wal_mode_and_marked_as_ours(tmp_path: Path) -> None:
@@ -90,6 +90,24 @@ def old_file(file: Path, version: int) -> sqlite3.Connection:
     connection.execute(f"PRAGMA user_version={version}")
     connection.commit()
     return connection
+
+
+async def test_rows_in_bulk_arrive_whole_and_in_order_however_many_they_are(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "inferway.db")
+    sizes = [0, 1, 2, 3, 31, 63, 64, 65, 127, 128, 200]
+
+    def work(size: int) -> Work[list[tuple[int, str]]]:
+        yield ask("CREATE TABLE bulk (number INTEGER PRIMARY KEY, text TEXT)")
+        rows = [(number, f"row {number}") for number in range(size)]
+        added = yield Fill("bulk", "number", {"number": "integer", "text": "text"}, rows)
+        assert added[0][0] == size
+        found = yield ask("SELECT number, text FROM bulk ORDER BY number")
+        yield ask("DROP TABLE bulk")
+        return list(map(tuple, found))
+
+    for size in sizes:
+        assert await database.change(work(size)) == [(number, f"row {number}") for number in range(size)]
+    await database.aclose()
 
 
 async def test_a_file_from_before_alembic_is_taken_over_as_it_is(tmp_path: Path) -> None:

@@ -151,11 +151,21 @@ def _ask(connection: sqlite3.Connection, step: Step) -> Sequence[Row]:
         return ()
     before = connection.total_changes
     rule = step.rule if isinstance(step, Merge) else f"ON CONFLICT ({step.key}) DO NOTHING"
-    for start in range(0, len(step.rows), _ROWS_AT_ONCE):
-        part = step.rows[start : start + _ROWS_AT_ONCE]
-        text = _fill_text(step.table, tuple(step.columns), rule, len(part))
+    columns = tuple(step.columns)
+    for part in _parts(step.rows):
+        text = _fill_text(step.table, columns, rule, len(part))
         connection.execute(text, list(chain.from_iterable(part)))
     return ((connection.total_changes - before,),)
+
+
+def _parts(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows in parts of few different sizes, as each size is a statement of its own: one that is parsed, and kept by its connection."""
+    start, left, size = 0, len(rows), _ROWS_AT_ONCE
+    while left:
+        while size > left:
+            size //= 2
+        yield rows[start : start + size]
+        start, left = start + size, left - size
 
 
 def _places(text: str) -> str:
@@ -163,7 +173,7 @@ def _places(text: str) -> str:
     return text.replace("$", "?")
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _fill_text(table: str, columns: tuple[str, ...], rule: str, count: int) -> str:
     places = ", ".join([f"({', '.join('?' * len(columns))})"] * count)
     # Names of our own tables and columns.
