@@ -30,6 +30,7 @@ from bench.subjects import (
     start_nginx,
     start_sink,
     start_upstream,
+    version_of,
 )
 
 Figures = dict[str, dict[str, list[float]]]
@@ -75,6 +76,13 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="also a gateway without metrics, and one with call lines and traces on top",
     )
+    parser.add_argument(
+        "--python",
+        type=Path,
+        action="append",
+        default=[],
+        help="also a gateway run by this interpreter, which has inferway installed; repeatable",
+    )
     parser.add_argument("--litellm", type=Path, default=Path(".venv-peers/bin/litellm"))
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     asked = parser.parse_args()
@@ -100,6 +108,10 @@ def _subjects(
         upstream = found[0].port
         found += [s for s in (start_nginx(upstream, openai, place / "nginx"),) if s]
         found.append(start_gateway(upstream, own, place / "inferway"))
+        for python in asked.python:
+            found.append(
+                start_gateway(upstream, own, place / f"inferway-{version_of(python)}", python=python)
+            )
         secure = sink = None
         if asked.observe:
             sink = start_sink()

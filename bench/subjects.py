@@ -118,10 +118,11 @@ def start_gateway(
     folder: Path,
     ca_file: Path | None = None,
     observed: Mapping[str, str] | None = None,
+    python: Path = Path(sys.executable),
 ) -> Subject:
     """`inferway serve` with a fresh data folder: authentication and the journal on, as they always are.
 
-    `observed` are variables that say who observes the calls; the folder's name is the subject's then.
+    `observed` are variables that say who observes the calls. The subject has the folder's name.
     """
     folder.mkdir()
     port = free_port()
@@ -140,7 +141,7 @@ def start_gateway(
     if ca_file is not None:
         env["SSL_CERT_FILE"] = str(ca_file)
     env |= observed or {}
-    command = [sys.executable, "-m", "inferway", "serve", "--port", str(port), "--data-dir", str(folder)]
+    command = [str(python), "-m", "inferway", "serve", "--port", str(port), "--data-dir", str(folder)]
     process = spawn([*command, "--json"], core=GATEWAY_CORE, env=env, log=folder / "serve.log")
     ready_s = wait_for_port(port, process)
     credentials = tomllib.loads((folder / "credentials.toml").read_text())
@@ -162,6 +163,12 @@ def observed_by(sink: int) -> dict[str, dict[str, str]]:
             "INFERWAY_OTEL__ENDPOINT": f"http://127.0.0.1:{sink}",
         },
     }
+
+
+def version_of(python: Path) -> str:
+    """The version of an interpreter."""
+    command = [str(python), "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
 
 
 def start_sink() -> Subject:
