@@ -148,11 +148,15 @@ class Parameters(Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
 
 
+NO_PARAMETERS = Parameters()
+"""What most calls ask for."""
+
+
 class ChatCall(Struct, frozen=True, kw_only=True):
     """One conversation. System messages come first in `messages` (role `system`), as the caller gave them."""
 
     messages: tuple[Message, ...]
-    parameters: Parameters = Parameters()
+    parameters: Parameters = NO_PARAMETERS
     stream: bool = False
 
     def has_media(self) -> bool:
@@ -164,14 +168,14 @@ class EmbeddingCall(Struct, frozen=True, kw_only=True):
     """Items to embed, each a text or a piece of media; one vector comes back for each, in order."""
 
     items: tuple[str | Media, ...]
-    parameters: Parameters = Parameters()
+    parameters: Parameters = NO_PARAMETERS
 
 
 class TranscriptionCall(Struct, frozen=True, kw_only=True):
     """One recording to transcribe."""
 
     audio: Media
-    parameters: Parameters = Parameters()
+    parameters: Parameters = NO_PARAMETERS
 
 
 Call = ChatCall | EmbeddingCall | TranscriptionCall
@@ -210,6 +214,8 @@ class Usage(Struct, frozen=True, kw_only=True, gc=False):
         if not prompt and not completion and self.audio_ms:
             return None
         counts = {"prompt": prompt, "completion": completion, "total": prompt + completion}
+        if not (self.reasoning or self.cached_read or self.cache_write or self.audio_input):
+            return counts
         extras = {
             "reasoning": self.reasoning,
             "cached_prompt": self.cached_read,
@@ -376,7 +382,8 @@ class Deadline:
 
     def remaining_s(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self.at - self.clock())
+        left_s = self.at - self.clock()
+        return left_s if left_s > 0 else 0.0
 
     def limit(self) -> asyncio.Timeout:
         """An asyncio timeout that ends at this deadline."""

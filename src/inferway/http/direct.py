@@ -14,6 +14,7 @@ from inferway.http.wire import receive_body, refuse_announced, too_large
 _log = logging.getLogger("inferway.http")
 
 _LINE = b": ".join
+_END = b"\r\n\r\n"
 
 Serve = Callable[[Exchange], Coroutine[Any, Any, None]]
 """Answers one exchange; every failure is answered too."""
@@ -94,7 +95,8 @@ class DirectCycle(RequestResponseCycle):
 
     def start(self, loop: asyncio.AbstractEventLoop, serve: Serve) -> None:
         """Begins the work."""
-        self.task = task = loop.create_task(self._run(serve))
+        # Not by `loop.create_task`, which makes a name up for each.
+        self.task = task = asyncio.Task(self._run(serve), loop=loop, name="call")
         self.connection.tasks.add(task)
 
     def leave(self) -> None:
@@ -136,7 +138,7 @@ class DirectCycle(RequestResponseCycle):
         if head.count(b"\n") != len(lines) - 1:
             raise RuntimeError("a header holds a line break")
         self.response_started = self.response_complete = True
-        self.connection.send_whole(b"%b%b\r\n\r\n%b" % (STATUS_LINE[status], head, body))
+        self.connection.send_whole(b"".join((STATUS_LINE[status], head, _END, body)))
         if self.arrived is not None:
             self.arrived.set()
         if not self.keep_alive:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,12 @@ _RETRY_AFTER_S = 1.0
 """The hint of an error that has none: most overloads and outages outlast a second, and clients back off from there."""
 
 
+@lru_cache(1024)
+def digits(number: int) -> bytes:
+    """A whole number as it is written; headers say the same few again and again."""
+    return b"%d" % number
+
+
 def encode(value: object) -> bytes:
     """A value as JSON bytes."""
     return _encoder.encode(value)
@@ -30,7 +37,7 @@ def json_headers(body: bytes, request_id: str, timing: Timing | None = None) -> 
     """The headers of a JSON answer."""
     headers = [
         _JSON,
-        (b"content-length", b"%d" % len(body)),
+        (b"content-length", digits(len(body))),
         (b"x-request-id", request_id.encode("ascii")),
         _NOSNIFF,
     ]
@@ -44,17 +51,19 @@ def standing_headers(standing: Standing | None) -> tuple[Header, ...]:
     if standing is None:
         return ()
     return (
-        (b"x-ratelimit-limit", b"%d" % standing.limit),
-        (b"x-ratelimit-remaining", b"%d" % standing.remaining),
-        (b"x-ratelimit-reset", b"%d" % standing.reset_at),
-        (b"x-ratelimit-window", b"%d" % standing.window_s),
+        (b"x-ratelimit-limit", digits(standing.limit)),
+        (b"x-ratelimit-remaining", digits(standing.remaining)),
+        (b"x-ratelimit-reset", digits(standing.reset_at)),
+        (b"x-ratelimit-window", digits(standing.window_s)),
     )
 
 
 def server_timing(timing: Timing) -> Header:
     """Where the time went, in milliseconds: in the gateway, and waiting for the upstream (summed over parallel attempts)."""
     upstream_ms = timing.upstream_s * 1000
-    gateway_ms = max(0.0, timing.elapsed_ms() - upstream_ms)
+    gateway_ms = timing.elapsed_ms() - upstream_ms
+    if gateway_ms < 0:
+        gateway_ms = 0.0
     return (b"server-timing", b"gateway;dur=%.2f, upstream;dur=%.2f" % (gateway_ms, upstream_ms))
 
 

@@ -27,11 +27,12 @@ class Bucket:
             debt -= elapsed_us * self.limit
         elif elapsed_us < -_US:
             return 0
-        return max(0, debt)
+        return debt if debt > 0 else 0  # noqa: FURB136 - `max` takes longer than the rest
 
     def room(self, owed: int) -> int:
         """How many whole units could be taken at once."""
-        return max(0, (self.brim - owed) // self.unit + 1)
+        units = (self.brim - owed) // self.unit + 1
+        return units if units > 0 else 0  # noqa: FURB136 - as above
 
     def wait_us(self, owed: int, units: int) -> int:
         """Microseconds until `units` can be taken; 0 when they can be now."""

@@ -163,7 +163,22 @@ class Pipeline:
         account: Account | None = None
         ride: Ride | None = None
         try:
-            ride = await self._set_out(request, caller, ticket, request_id, timing, sink)
+            plan = self._plan(request, caller)
+            # Elsewhere a schema is a parameter that is dropped and told like any other.
+            schema = request.parameters.schema if plan.operation in _COMPLETING else None
+            taken = None if schema is None else await self._judges.take(schema)
+            ride = Ride(
+                record_id=self._moments.new_id(),
+                caller=caller,
+                ticket=ticket,
+                request=request,
+                plan=plan,
+                schema=taken,
+                context=Context(request_id=request_id, deadline=self.deadline_of(request), timing=timing),
+                started_at=self._moments.now(),
+                journey=Journey(),
+                sink=sink,
+            )
             if request.dry_run:
                 return self._rehearsed(ride, make_calls(request, await self._load(ride)))
             await self._ledger.intend(self._intent(ride))
@@ -196,33 +211,11 @@ class Pipeline:
         longest_s = self._bounds.timeout_s
         return Deadline.after(min(request.parameters.timeout_s or longest_s, longest_s), self._moments.clock)
 
-    async def _set_out(
-        self,
-        request: InferenceRequest,
-        caller: Caller,
-        ticket: Ticket,
-        request_id: str,
-        timing: Timing,
-        sink: Sink | None,
-    ) -> Ride:
+    def _plan(self, request: InferenceRequest, caller: Caller) -> Plan:
         bounds = self._bounds
         plan = make_plan(request, self._routes, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
         require_models(plan, caller)
-        plan = with_own_credentials(plan, caller, self._lender)
-        # Elsewhere a schema is a parameter that is dropped and told like any other.
-        schema = request.parameters.schema if plan.operation in _COMPLETING else None
-        return Ride(
-            record_id=self._moments.new_id(),
-            caller=caller,
-            ticket=ticket,
-            request=request,
-            plan=plan,
-            schema=None if schema is None else await self._judges.take(schema),
-            context=Context(request_id=request_id, deadline=self.deadline_of(request), timing=timing),
-            started_at=self._moments.now(),
-            journey=Journey(),
-            sink=sink,
-        )
+        return with_own_credentials(plan, caller, self._lender)
 
     async def _load(self, ride: Ride) -> dict[Media, Media]:
         """The media of the request that must be here, by what was given; URLs that are passed on are judged."""
@@ -299,8 +292,9 @@ class Pipeline:
             data = Completions(completions=tuple([_completion(outcome) for outcome in outcomes]))
         else:
             data = data_of(first.result, singular=ride.request.inputs.singular)
-        detours = _detours(ride.plan, outcomes) if len(ride.plan.routes) > 1 else ()
-        warnings = (*ride.plan.warnings, *ride.journey.warnings, *detours)
+        warnings = ride.plan.warnings
+        if ride.journey.warnings or len(ride.plan.routes) > 1:
+            warnings = (*warnings, *ride.journey.warnings, *_detours(ride.plan, outcomes))
         version = first.result.model
         shared = ride.journey.shared is not None
         cache = {"kind": "semantic", "status": "off"} if ride.request.enable_semantic_cache else None
@@ -313,7 +307,7 @@ class Pipeline:
             cached=shared,
             request_id=ride.context.request_id,
             cost_usd=account.usd,
-            adaptations=tuple(ride.journey.adaptations),
+            adaptations=tuple(ride.journey.adaptations) if ride.journey.adaptations else (),
             warnings=warnings,
             cache={"kind": COALESCED, "status": "hit"} if shared else cache,
             model_version=version if version != target.model else None,
@@ -345,7 +339,7 @@ class Pipeline:
             organization_id=ride.caller.organization_id,
             namespace_id=ride.caller.namespace_id,
             key_id=ride.caller.key_id,
-            operation=ride.plan.operation.value,
+            operation=ride.plan.operation._value_,  # `value` is Python code
             provider=target.provider,
             model=target.model,
             started_at=ride.started_at,
@@ -363,7 +357,7 @@ class Pipeline:
             organization_id=ride.caller.organization_id,
             namespace_id=ride.caller.namespace_id,
             key_id=ride.caller.key_id,
-            operation=ride.plan.operation.value,
+            operation=ride.plan.operation._value_,  # as above
             provider=answered.provider if answered else first.provider,
             model=answered.model if answered else first.model,
             status=status,

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from inferway.errors import BadRequest, InvalidShape
 from inferway.pipeline.shape import shape_error
-from inferway.types import Parameters, Tool, ToolChoice
+from inferway.types import NO_PARAMETERS, Parameters, Tool, ToolChoice
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -50,7 +50,7 @@ def read_parameters(raw: dict[str, msgspec.Raw]) -> Parameters:
     Raises `InvalidShape` for a wrong type or a value that no target takes, with its place in the body; `BadRequest` for too many.
     """
     if not raw:
-        return _NONE
+        return NO_PARAMETERS
     if len(raw) > _MAX_KEYS:
         raise BadRequest(f"at most {_MAX_KEYS} parameters in one call", code="too_many_parameters")
     given: dict[str, Any] = {}
@@ -64,9 +64,6 @@ def read_parameters(raw: dict[str, msgspec.Raw]) -> Parameters:
     if stop is not None:
         given["stop"] = (stop,) if isinstance(stop, str) else stop
     return Parameters(**given, unknown=tuple(unknown))
-
-
-_NONE = Parameters()
 
 
 def _read(name: str, value: msgspec.Raw) -> Any:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inferway.pipeline.inputs import Inputs, NonEmpty, NonEmptyList
-from inferway.types import Operation, Parameters
+from inferway.types import NO_PARAMETERS, Operation, Parameters
 
 _AtLeastOne = Annotated[int, Meta(ge=1)]
 
@@ -44,7 +44,8 @@ class PlainBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 _decoder = msgspec.json.Decoder(PlainBody)
 _LONGEST_TRIED = 64 * 1024
-_NONE = Parameters()
+_CHAT = Operation.CHAT
+"""Members of an enumeration are looked up by Python code."""
 
 
 def find_plain(body: bytes) -> tuple[PlainBody, Inputs, Parameters] | None:
@@ -58,7 +59,7 @@ def find_plain(body: bytes) -> tuple[PlainBody, Inputs, Parameters] | None:
     inputs = _inputs(plain.inputs)
     if inputs is None:
         return None
-    return plain, inputs, _NONE if plain.parameters is None else _parameters(plain.parameters)
+    return plain, inputs, NO_PARAMETERS if plain.parameters is None else _parameters(plain.parameters)
 
 
 def _inputs(given: _PlainInputs) -> Inputs | None:
@@ -66,7 +67,7 @@ def _inputs(given: _PlainInputs) -> Inputs | None:
     if prompts is not None:
         if text is not None or texts is not None:
             return None
-        return Inputs(operation=Operation.CHAT, prompts=prompts, system=given.system)
+        return Inputs(operation=_CHAT, prompts=prompts, system=given.system)
     if given.system is not None or (text is None) == (texts is None):
         return None
     if text is not None:

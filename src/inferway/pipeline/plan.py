@@ -25,6 +25,8 @@ from inferway.types import (
 )
 
 _KNOWN_ROUTES = 1_024
+_COMPLETING, _TRANSCRIPTION = (Operation.CHAT, Operation.VISION), Operation.TRANSCRIPTION
+"""Members of an enumeration are looked up by Python code, which is too much for every call."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -80,13 +82,13 @@ def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, te
         raise _too_many("prompts", len(inputs.prompts), prompts_max)
     if len(inputs.texts) > texts_max:
         raise _too_many("texts", len(inputs.texts), texts_max)
-    if request.stream and inputs.operation not in (Operation.CHAT, Operation.VISION):
+    if request.stream and inputs.operation not in _COMPLETING:
         raise BadRequest(f"{inputs.operation} cannot be streamed", code="stream_unsupported")
     if inputs.system is not None and request.parameters.system is not None:
         raise BadRequest("system is given in inputs and in parameters", code="conflicting_inputs")
     require_tools(request.parameters)
     first = routes.get(request.provider, request.model or "", inputs.operation)
-    others = (routes.get(other.provider, other.model, inputs.operation) for other in request.fallbacks)
+    others = [routes.get(other.provider, other.model, inputs.operation) for other in request.fallbacks]
     return Plan(operation=inputs.operation, routes=(first, *others), warnings=_warnings(request))
 
 
@@ -158,9 +160,9 @@ def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[C
     """One chat call for each prompt (one for `messages`), one embedding call for all items, one transcription call."""
     inputs, parameters = request.inputs, request.parameters
     media = tuple([loaded.get(item, item) for item in inputs.media]) if inputs.media else ()
-    if inputs.operation is Operation.TRANSCRIPTION:
+    if inputs.operation is _TRANSCRIPTION:
         return (TranscriptionCall(audio=media[0], parameters=parameters),)
-    if inputs.operation not in (Operation.CHAT, Operation.VISION):
+    if inputs.operation not in _COMPLETING:
         return (EmbeddingCall(items=inputs.texts or media, parameters=parameters),)
     system = _system(inputs.system if inputs.system is not None else parameters.system)
     if parameters.system is not None:
@@ -169,8 +171,10 @@ def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[C
         messages = system + tuple(_with_loaded(message, loaded) for message in inputs.messages)
         return (ChatCall(messages=messages, parameters=parameters, stream=request.stream),)
     return tuple(
-        ChatCall(messages=(*system, _user(prompt, media)), parameters=parameters, stream=request.stream)
-        for prompt in inputs.prompts
+        [
+            ChatCall(messages=(*system, _user(prompt, media)), parameters=parameters, stream=request.stream)
+            for prompt in inputs.prompts
+        ]
     )
 
 

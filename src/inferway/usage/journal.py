@@ -71,8 +71,9 @@ class _File:
         """Writes a whole entry or nothing; raises OSError."""
         written = 0
         try:
+            written = os.write(self.descriptor, frame)
             while written < len(frame):
-                written += os.write(self.descriptor, frame[written:] if written else frame)
+                written += os.write(self.descriptor, frame[written:])
         except OSError:
             if written:
                 self._take_back()

@@ -27,19 +27,20 @@ from inferway.providers.openai.stream import ChatDecoder
 from inferway.providers.openai.structured import FIELD, find_method, plan_structure
 from inferway.providers.parameters import Rule, Rules, carry, merge_extra
 from inferway.providers.schema import AnySchema, needs_wrapper
-from inferway.types import Adaptation, ChatCall, ChatResult, Parameters, Structured, TextPart
+from inferway.types import NO_PARAMETERS, Adaptation, ChatCall, ChatResult, Structured, TextPart
 
 RESERVED = frozenset(("model", "messages", "stream"))
 """Body fields that `parameters.extra` may not set."""
 
 _PATH = "/chat/completions"
-_NOTHING_ASKED = Parameters()
 _decoder = msgspec.json.Decoder(ChatAnswer)
 
 
 def _find_plain(call: ChatCall) -> str | None:
     """The text of a call that is one message of text and asks for nothing more, as nearly all are; None for any other."""
-    if len(call.messages) != 1 or call.stream or call.parameters != _NOTHING_ASKED:
+    if len(call.messages) != 1 or call.stream:
+        return None
+    if call.parameters is not NO_PARAMETERS and call.parameters != NO_PARAMETERS:
         return None
     message = call.messages[0]
     if message.role != "user" or len(message.content) != 1:

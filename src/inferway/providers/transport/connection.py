@@ -12,6 +12,7 @@ import httptools
 from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderTls
 from inferway.outbox import Outbox
 from inferway.providers.transport.limits import Limits
+from inferway.providers.transport.whole import find_whole
 
 _LARGE_BODY = 64 * 1024
 _DIRECT_BODY = 128 * 1024
@@ -205,6 +206,10 @@ class Connection(asyncio.BufferedProtocol):
             answer.fail(ConnectionDropped())
             self.abort()
             return
+        if answer.received or answer.streaming or not self._take_whole(answer, data):
+            self._parse(answer, data)
+
+    def _parse(self, answer: Answer, data: memoryview) -> None:
         answer.received += len(data)
         try:
             self._parser.feed_data(data)
@@ -222,6 +227,19 @@ class Connection(asyncio.BufferedProtocol):
                 answer.wake()
         elif answer.expected - answer.body_bytes > _DIRECT_BODY:
             self._read_directly(answer)
+
+    def _take_whole(self, answer: Answer, data: memoryview) -> bool:
+        """Takes an answer that arrived at once and in the usual form past the parser, which stands between two answers before and after."""
+        whole = find_whole(data, self._limits.head_bytes)
+        if whole is None or len(whole.body) > answer.max_bytes:
+            return False
+        answer.received = len(data)
+        answer.status, answer.headers = whole.status, whole.headers
+        answer.body_bytes = answer.buffered = answer.expected = len(whole.body)
+        answer.parts.append(whole.body)
+        answer.head_done = answer.keep_alive = True
+        answer.finish()
+        return True
 
     def _hold_back(self, answer: Answer) -> None:
         """Stop reading while the reader of a stream is far behind."""
