@@ -366,14 +366,11 @@ class ToolCallDelta(Struct, frozen=True, kw_only=True):
 ChatEvent = TextDelta | ReasoningDelta | ToolCallDelta
 
 
-class Deadline:
+class Deadline(Struct, frozen=True):
     """A moment on a monotonic clock by which a whole call must be answered."""
 
-    __slots__ = ("at", "clock")
-
-    def __init__(self, at: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.at = at
-        self.clock = clock
+    at: float
+    clock: Callable[[], float] = time.monotonic
 
     @classmethod
     def after(cls, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":

@@ -1,37 +1,36 @@
 """Counting calls on this machine, in the table that its processes share."""
 
+from msgspec import Struct
+
 from inferway.limits.bucket import Bucket
 from inferway.limits.table import Refused, Room, Table
 from inferway.limits.terms import Rules
 
 
-class LocalVisit:
-    """A call that is counted in a table."""
+class LocalVisit(Struct, eq=False):
+    """A call that is counted in a table. `cell` counts the calls at once of its organization, while this one is among them."""
 
-    __slots__ = ("_cell", "_key_id", "_rules", "_table")
-
-    def __init__(self, table: Table, key_id: str, rules: Rules, cell: int | None) -> None:
-        self._table = table
-        self._key_id = key_id
-        self._rules = rules
-        self._cell = cell
+    table: Table
+    key_id: str
+    rules: Rules
+    cell: int | None
 
     def room(self) -> Room | None:
         """What the key's limits have left now."""
-        return self._table.room(self._key_id, self._rules)
+        return self.table.room(self.key_id, self.rules)
 
     async def take_tokens(self, bucket: Bucket, tokens: int) -> Refused | None:
         """Reserve tokens, or say that there are too few."""
-        return self._table.take_tokens(self._key_id, bucket, tokens)
+        return self.table.take_tokens(self.key_id, bucket, tokens)
 
     async def correct_tokens(self, bucket: Bucket, tokens: int) -> None:
         """Take more tokens, or give some back."""
-        self._table.correct_tokens(self._key_id, bucket, tokens)
+        self.table.correct_tokens(self.key_id, bucket, tokens)
 
     async def leave(self) -> None:
         """The call has ended; a second time changes nothing."""
-        cell, self._cell = self._cell, None
-        self._table.leave(cell)
+        cell, self.cell = self.cell, None
+        self.table.leave(cell)
 
 
 class LocalCounter:

@@ -263,18 +263,15 @@ class Attempts:
         return max(backoff, error.retry_after_s)
 
 
-class _Way:
+class _Way(Struct, eq=False):
     """One unit's way through its attempts: what it goes by, how many there were, what of its stream has left."""
 
-    __slots__ = ("context", "emit", "emitted", "journey", "said_bytes", "tried")
-
-    def __init__(self, context: Context, journey: Journey, emit: Emit | None) -> None:
-        self.context = context
-        self.journey = journey
-        self.emit = emit
-        self.emitted = False
-        self.said_bytes = 0
-        self.tried = 0
+    context: Context
+    journey: Journey
+    emit: Emit | None
+    emitted: bool = False
+    said_bytes: int = 0
+    tried: int = 0
 
     def streams(self, call: Call) -> bool:
         """Whether the call's events go out as they come."""

@@ -27,23 +27,20 @@ class Spent(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-class Journey:
+class Journey(Struct, kw_only=True, eq=False):
     """What happened on the way of one request: every attempt, every adaptation and all that was spent, in order.
 
     `failed` counts units (prompts) that failed for good. `is_cost_known` is false once an attempt ended in a way that may have been
     billed without telling us what it used. `shared` is what gave the answer when another request paid for it.
     """
 
-    __slots__ = ("adaptations", "attempts", "failed", "is_cost_known", "shared", "spent", "warnings")
-
-    def __init__(self) -> None:
-        self.attempts: list[AttemptRecord] = []
-        self.spent: list[Spent] = []
-        self.shared: Spent | None = None
-        self.failed = 0
-        self.is_cost_known = True
-        self.adaptations: dict[Adaptation, None] = {}
-        self.warnings: dict[str, None] = {}
+    attempts: list[AttemptRecord] = []
+    spent: list[Spent] = []
+    shared: Spent | None = None
+    failed: int = 0
+    is_cost_known: bool = True
+    adaptations: dict[Adaptation, None] = {}
+    warnings: dict[str, None] = {}
 
     def adapted(self) -> tuple[str, ...]:
         """Which fields were changed and how, for the record: names only, and no more of them than a record should hold."""

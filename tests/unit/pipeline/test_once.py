@@ -71,15 +71,6 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Within(Deadline):
-    """A deadline on the simulated clock."""
-
-    __slots__ = ()
-
-    def remaining_s(self) -> float:
-        return max(0.0, self.at - now())
-
-
 class Ring:
     """A ring of keys in memory, the newest first."""
 
@@ -127,7 +118,7 @@ def answer(text: str) -> Kept:
 async def begin(
     process: Process, key: bytes = b"k", body: bytes = BODIES[0], timeout_s: float = 120.0
 ) -> Kept | Turn:
-    return await process.once.begin(CALLER, key, body, Within(now() + timeout_s))
+    return await process.once.begin(CALLER, key, body, Deadline.after(timeout_s, now))
 
 
 def test_a_killed_process_blocks_its_key_for_a_lease_at_most() -> None:
@@ -368,14 +359,14 @@ async def _call(step: Step, processes: list[Process], seen: Seen) -> None:
     place, ends_at = (step.namespace, step.key), now() + step.timeout_s
     caller = replace(CALLER, namespace_id=f"ns_{step.namespace}")
     try:
-        text = await _serve(step, process, seen, caller, Within(ends_at))
+        text = await _serve(step, process, seen, caller, Deadline(ends_at, now))
         seen.answered.setdefault(place, set()).add((step.body, text))
     except GatewayError:
         pass
     seen.late.append(now() - ends_at)
 
 
-async def _serve(step: Step, process: Process, seen: Seen, caller: Any, deadline: Within) -> bytes:
+async def _serve(step: Step, process: Process, seen: Seen, caller: Any, deadline: Deadline) -> bytes:
     place = (step.namespace, step.key)
     began = await process.once.begin(caller, b"key %d" % step.key, BODIES[step.body], deadline)
     if isinstance(began, Kept):

@@ -5,6 +5,8 @@ import ssl
 from types import TracebackType
 from typing import NoReturn, Self
 
+from msgspec import Struct
+
 from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderUnreachable
 from inferway.providers.base import Headers, WireRequest, WireResponse
 from inferway.providers.transport.connection import Answer, Connection, ConnectionDropped
@@ -83,22 +85,19 @@ class HttpTransport:
         return address
 
 
-class _Exchange:
+class _Exchange(Struct, eq=False):
     """One request and its answer: which connection carries it, and when it must be over."""
 
-    __slots__ = ("_address", "_answer", "_connection", "_deadline", "_pool")
-
-    def __init__(self, pool: Pool, address: Address, deadline: Deadline) -> None:
-        self._pool = pool
-        self._address = address
-        self._deadline = deadline
-        self._connection: Connection | None = None
-        self._answer: Answer | None = None
+    pool: Pool
+    address: Address
+    deadline: Deadline
+    connection: Connection | None = None
+    answer: Answer | None = None
 
     async def wait_for_slot(self) -> None:
         """Wait until this call may go out; `end` must follow."""
-        if not self._pool.find_slot():
-            await self._pool.wait_for_slot(self._deadline)
+        if not self.pool.find_slot():
+            await self.pool.wait_for_slot(self.deadline)
 
     async def begin(
         self, request: WireRequest, headers: Headers, max_bytes: int, *, streaming: bool
@@ -108,20 +107,20 @@ class _Exchange:
         A kept connection may have been closed by the server just as we wrote. When no byte came back, the request goes out once more,
         on a new connection.
         """
-        head = self._address.head(request, headers)
-        origin = self._address.route.origin
-        connection = self._pool.find_idle(origin)
+        head = self.address.head(request, headers)
+        origin = self.address.route.origin
+        connection = self.pool.find_idle(origin)
         while True:
-            if self._deadline.remaining_s() <= 0:
+            if self.deadline.remaining_s() <= 0:
                 raise ProviderTimeout("The deadline passed before the provider could be asked.")
             if connection is None:
-                connection = await self._pool.dial(origin, self._deadline)
-            self._connection = connection
+                connection = await self.pool.dial(origin, self.deadline)
+            self.connection = connection
             was_used = connection.used
-            self._answer = answer = connection.start(
-                head, request.body, max_bytes=max_bytes, streaming=streaming, outbox=self._pool.outbox()
+            self.answer = answer = connection.start(
+                head, request.body, max_bytes=max_bytes, streaming=streaming, outbox=self.pool.outbox()
             )
-            self._pool.guard(connection, self._deadline)
+            self.pool.guard(connection, self.deadline)
             await answer.future
             # What a stream brought before it broke reaches its reader first.
             if answer.error is None or (streaming and answer.parts):
@@ -134,11 +133,11 @@ class _Exchange:
     def end(self) -> None:
         """Keep the connection when the answer is complete, else hang up; then let the next call go out."""
         self._let_go()
-        self._pool.free_slot()
+        self.pool.free_slot()
 
     async def next_chunk(self) -> bytes | None:
         """The next piece of a stream's body, or None at its end."""
-        answer, connection = self._answer, self._connection
+        answer, connection = self.answer, self.connection
         if answer is None or connection is None:
             raise RuntimeError("the stream is closed")
         while not answer.parts:
@@ -146,15 +145,15 @@ class _Exchange:
                 raise_failure(answer.error)
             if answer.complete:
                 return None
-            answer.future = self._pool.loop.create_future()
+            answer.future = self.pool.loop.create_future()
             await answer.future
         return connection.take(answer)
 
     def _let_go(self) -> None:
-        if self._connection is not None:
-            keep_alive = self._answer.headers.get("keep-alive") if self._answer is not None else None
-            self._pool.give_back(self._address.route.origin, self._connection, keep_alive)
-            self._connection = None
+        if self.connection is not None:
+            keep_alive = self.answer.headers.get("keep-alive") if self.answer is not None else None
+            self.pool.give_back(self.address.route.origin, self.connection, keep_alive)
+            self.connection = None
 
 
 class OpenedStream:

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 import httptools
+from msgspec import Struct
 
 from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderTls
 from inferway.outbox import Outbox
@@ -26,28 +27,26 @@ class ConnectionDropped(Exception):
     """The connection ended after the request was written and before any byte of an answer."""
 
 
-class Answer:
+class Answer(Struct, eq=False):
     """One answer while it arrives. `future` ends when it is complete, or for a stream when its head is there."""
 
-    status = 0
+    future: asyncio.Future[None]
+    max_bytes: int
+    streaming: bool
+    headers: dict[str, str] = {}
+    parts: list[bytes] = []
+    status: int = 0
     large: BytesIO | None = None
-    received = 0
-    body_bytes = 0
-    expected = 0
-    buffered = 0
-    head_bytes = 0
-    head_done = False
-    until_close = False
-    complete = False
-    keep_alive = False
+    received: int = 0
+    body_bytes: int = 0
+    expected: int = 0
+    buffered: int = 0
+    head_bytes: int = 0
+    head_done: bool = False
+    until_close: bool = False
+    complete: bool = False
+    keep_alive: bool = False
     error: Exception | None = None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, max_bytes: int, streaming: bool) -> None:
-        self.future: asyncio.Future[None] = loop.create_future()
-        self.max_bytes = max_bytes
-        self.streaming = streaming
-        self.headers: dict[str, str] = {}
-        self.parts: list[bytes] = []
 
     def wake(self) -> None:
         """Let the reader look again."""
@@ -111,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
     ) -> Answer:
         """Write a request, with others when there is an outbox, and give the answer that will fill as it arrives."""
         self.used = True
-        self._answer = answer = Answer(self._loop, max_bytes=max_bytes, streaming=streaming)
+        self._answer = answer = Answer(self._loop.create_future(), max_bytes, streaming)
         if outbox is None or len(body) >= _LARGE_BODY:
             self._write(head, body)
         else:
