@@ -57,8 +57,12 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for _ in range(concurrency):
                     group.create_task(self._work())
-        except* (OperatorError, GoingOnIsUseless) as errors:
-            raise _first(errors) from None
+        except ExceptionGroup as errors:
+            # Not `except*`: some versions of Python wrap up again what is raised there.
+            ends = errors.subgroup((OperatorError, GoingOnIsUseless))
+            if ends is None:
+                raise
+            raise _first(ends) from None
 
     async def _work(self) -> None:
         while (line := await self._next()) is not None:
