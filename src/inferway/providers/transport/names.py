@@ -1,8 +1,10 @@
 """Looks up hosts: each once at a time, and a failure is remembered for a moment."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
+from threading import Thread
 from time import monotonic
 
 FAILURE_S = 5.0
@@ -11,10 +13,10 @@ _REMEMBERED = 1_024
 
 
 class Names:
-    """The look-ups of one event loop. They run in threads, so the loop never waits for one.
+    """The look-ups of one event loop. Each runs in a thread of its own, so neither the loop waits for one nor another look-up.
 
-    Calls that want the same name at the same time wait for one look-up: a name server that is silent holds up one thread for each
-    name, not one for each call.
+    A loop's own threads are too few: uvloop lets two look-ups run, and a third waits for a name server that is silent. Calls that
+    want the same name at the same time wait for one look-up: there are as many threads as names, not as calls.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = monotonic) -> None:
@@ -41,8 +43,11 @@ class Names:
             task.cancel()
 
     async def _look_up(self, host: str) -> tuple[str, ...]:
+        answer: asyncio.Future[tuple[str, ...]] = self._loop.create_future()
+        # A daemon: a process that stops does not wait for a name server that is silent.
+        Thread(target=_ask_system, args=(self._loop, host, answer), name="provider-dns", daemon=True).start()
         try:
-            found = await self._loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = await answer
         except OSError as error:
             if len(self._failed) >= _REMEMBERED:
                 self._failed.clear()
@@ -50,7 +55,7 @@ class Names:
             raise
         finally:
             del self._running[host]
-        return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+        return found
 
     def _raise_remembered(self, host: str) -> None:
         until, error = self._failed.get(host, (0.0, None))
@@ -59,6 +64,29 @@ class Names:
         if until > self._clock():
             raise OSError(error.errno, error.strerror) from error
         del self._failed[host]
+
+
+def _ask_system(
+    loop: asyncio.AbstractEventLoop, host: str, answer: "asyncio.Future[tuple[str, ...]]"
+) -> None:
+    outcome: tuple[str, ...] | Exception
+    try:
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        outcome = tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for it
+        outcome = error
+    # The loop may have ended meanwhile.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_tell, answer, outcome)
+
+
+def _tell(answer: "asyncio.Future[tuple[str, ...]]", outcome: tuple[str, ...] | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
 
 
 def _is_address(host: str) -> bool:

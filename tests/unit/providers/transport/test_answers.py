@@ -278,12 +278,15 @@ def test_an_address_that_cannot_work_is_unreachable_and_stays_so(run: Run, url: 
     run(work())
 
 
-def test_a_name_that_does_not_resolve_is_unreachable_and_may_be_tried_again() -> None:
-    async def no_such_name(*args: object, **kwargs: object) -> None:
+def test_a_name_that_does_not_resolve_is_unreachable_and_may_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_such_name(*args: object, **kwargs: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+
     async def work() -> None:
-        asyncio.get_running_loop().getaddrinfo = no_such_name  # type: ignore[assignment,method-assign]
         error = await fails(HttpTransport(), "http://no-such-host.invalid/v1")
         assert isinstance(error, ProviderUnreachable)
         assert error.retryable
