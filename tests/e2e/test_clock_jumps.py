@@ -3,6 +3,8 @@
 import contextlib
 import json
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,12 +21,7 @@ _LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 def test_a_jump_of_an_hour_moves_expiry_and_nothing_else(tmp_path: Path, hours: int, expected: int) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+0\n")
-    faked = {
-        "LD_PRELOAD": str(_LIBRARIES[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    faked = _faked(clock)
     limits = {
         "INFERWAY_LIMITS__PER_MINUTE": "12",
         "INFERWAY_LIMITS__BURST": "12",
@@ -45,6 +42,50 @@ def test_a_jump_of_an_hour_moves_expiry_and_nothing_else(tmp_path: Path, hours: 
     assert 5 <= after.count(200) <= 8
     assert set(after) <= {200, 429}
     assert max(moments) - min(moments) > timedelta(minutes=55)
+
+
+@pytest.mark.skipif(not _LIBRARIES, reason="needs libfaketime: install the package of that name")
+def test_a_jump_while_a_call_runs_does_not_let_its_twin_run_too(tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0\n")
+    faked = _faked(clock)
+    with serving(tmp_path / "data", "--workers", "2", **faked) as served:
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(_call_once, served)
+            time.sleep(1.5)
+            _jump(clock, 1)
+            # Connections land on either worker.
+            twins = [pool.submit(_call_once, served) for _ in range(6)]
+        answers = {each.result() for each in (first, *twins)}
+        until(lambda: len(_moments(served)) == 7, "the records are in the ledger")
+        with contextlib.closing(sqlite3.connect(served.data_dir / "inferway.db")) as ledger:
+            (paid,) = ledger.execute("SELECT COUNT(*) FROM usage WHERE cached = 0").fetchone()
+        assert served.stop() == 0
+    assert len(answers) == 1
+    assert paid == 1
+
+
+def _faked(clock: Path) -> dict[str, str]:
+    """The environment of a program whose clock is set by a file."""
+    return {
+        "LD_PRELOAD": str(_LIBRARIES[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def _call_once(served: Served) -> bytes:
+    """A slow call under one key."""
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=30)
+    with contextlib.closing(connection):
+        headers = served.headers() | {"Idempotency-Key": "one"}
+        connection.request(
+            "POST", "/v1/inference", json.dumps(fake_call("fake-chat?latency_ms=4000")), headers
+        )
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return answer.read()
 
 
 def _jump(file: Path, hours: int) -> None:

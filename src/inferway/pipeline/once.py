@@ -42,6 +42,8 @@ _LEAST_S = 1.0
 _HINT_S = 2.0
 _FULL_HINT_S = 60.0
 _SWEEP_EVERY_S = 30.0
+_LEAP_US = 1_000_000
+"""More than clocks drift between two looks."""
 _SWEPT_AT_ONCE = 200
 _RESEALED_AT_ONCE = 50
 _UNSAVED_MAX_BYTES = 64 * 1024 * 1024
@@ -82,6 +84,32 @@ def with_time(request: InferenceRequest, deadline: Deadline) -> InferenceRequest
     return replace(request, parameters=replace(request.parameters, timeout_s=left_s))
 
 
+class _LeaseClock:
+    """The time at which leases are looked at; `wall_us` is the machine's, `steady_us` never leaps.
+
+    When the machine's clock leaps ahead, or the machine slept, the leases of calls that run look over until they are renewed: for as long
+    as a lease this time stays behind by the leap, so that no call is made a second time.
+    """
+
+    def __init__(self, wall_us: Callable[[], int], steady_us: Callable[[], int], lease_s: float) -> None:
+        self._wall_us, self._steady_us = wall_us, steady_us
+        self._lease_us = round(lease_s * 1_000_000)
+        self._ahead_us = wall_us() - steady_us()
+        self._behind_us = 0
+        self._until_us = 0
+
+    def __call__(self) -> int:
+        """Microseconds since 1970."""
+        wall, steady = self._wall_us(), self._steady_us()
+        leapt, self._ahead_us = wall - steady - self._ahead_us, wall - steady
+        if steady >= self._until_us:
+            self._behind_us = 0
+        if leapt > _LEAP_US:
+            self._behind_us += leapt
+            self._until_us = steady + self._lease_us
+        return wall - self._behind_us
+
+
 class Once:
     """Gives each Idempotency-Key of a caller one turn at a time, and keeps the answer.
 
@@ -89,7 +117,7 @@ class Once:
     that it holds for all processes and machines that share it. A row of a call that runs is a lease that this process renews.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, and both clocks
         self,
         store: KeptAnswers,
         ring: Ring,
@@ -98,9 +126,11 @@ class Once:
         *,
         observer: Observer | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        steady_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
     ) -> None:
         self._store, self._ring, self._ledger = store, ring, ledger
         self._terms, self._clock_us, self._observer = terms, clock_us, observer
+        self._now_us = _LeaseClock(clock_us, steady_us, terms.lease_s)
         self._running: dict[tuple[bytes, str], Turn] = {}
         self._unsaved: dict[bytes, Row] = {}
         self._unsaved_bytes = 0
@@ -177,16 +207,17 @@ class Once:
 
     async def tend(self) -> None:
         """One round of renewing and saving. Raises `StoreUnavailable`."""
+        now_us = self._now_us()  # looked at in each round: a leap is found by what it was before
         if self._running:
             await self._store.renew(list(self._running), expires_us=self._after_us(self._terms.lease_s))
         for place, row in list(self._unsaved.items()):
-            await self._store.keep(row, now_us=self._clock_us())
+            await self._store.keep(row, now_us=now_us)
             self._forget(place)
 
     async def sweep(self) -> int:
         """Deletes expired rows, a few in each transaction; how many. Raises `StoreUnavailable`."""
         gone = 0
-        while swept := await self._store.sweep(now_us=self._clock_us(), limit=_SWEPT_AT_ONCE):
+        while swept := await self._store.sweep(now_us=self._now_us(), limit=_SWEPT_AT_ONCE):
             gone += swept
         return gone
 
@@ -201,7 +232,7 @@ class Once:
             return answer
         row = replace(claim, sealed=sealed, expires_us=self._after_us(self._terms.keep_s))
         try:
-            other = await self._store.keep(row, now_us=self._clock_us())
+            other = await self._store.keep(row, now_us=self._now_us())
         except StoreUnavailable:
             self._remember(row)
             return answer
@@ -227,7 +258,7 @@ class Once:
         return len(body) <= self._terms.answer_max_bytes
 
     async def _find(self, place: bytes) -> Row | None:
-        return self._unsaved.get(place) or await self._store.find(place, now_us=self._clock_us())
+        return self._unsaved.get(place) or await self._store.find(place, now_us=self._now_us())
 
     async def _claim(self, caller: Caller, place: bytes, digest: bytes) -> "Row | Turn":
         unsaved = self._unsaved.get(place)
@@ -243,7 +274,7 @@ class Once:
         )
         turn = Turn(self, row)
         try:
-            found = await self._store.claim(row, now_us=self._clock_us(), room=self._terms.room)
+            found = await self._store.claim(row, now_us=self._now_us(), room=self._terms.room)
         except asyncio.CancelledError:
             # It may have been written: the store does what it was asked in the order in which it was asked.
             await self.drop(turn)

@@ -90,12 +90,14 @@ class Process:
     def __init__(self, store: KeptAnswers, ring: Ring | None = None) -> None:
         self._store = store
         self.is_dead = False
+        self.ahead_s = 0.0
         self.once = Once(
             self,
             ring or Ring(),
             MemoryLedger(),
             TERMS,
-            clock_us=lambda: round(now() * 1e6),
+            clock_us=lambda: round((now() + self.ahead_s) * 1e6),
+            steady_us=lambda: round(now() * 1e6),
         )
         self.tending = asyncio.create_task(self.once.run())
 
@@ -135,6 +137,46 @@ def test_a_killed_process_blocks_its_key_for_a_lease_at_most() -> None:
     waited_s, found = simulate(story())
     assert isinstance(found, Turn)
     assert TERMS.lease_s * 0.6 < waited_s <= TERMS.lease_s + 1
+
+
+def leaps(*processes: Process, ahead_s: float) -> None:
+    """The clock of the machine is set."""
+    for process in processes:
+        process.ahead_s += ahead_s
+
+
+@pytest.mark.parametrize("ahead_s", [3_600.0, -3_600.0])
+def test_when_the_clock_leaps_a_call_that_runs_keeps_its_key(ahead_s: float) -> None:
+    async def story() -> None:
+        store = MemoryKeptAnswers()
+        first, second = Process(store), Process(store)
+        turn = await begin(first)
+        assert isinstance(turn, Turn)
+        await asyncio.sleep(6)
+        leaps(first, second, ahead_s=ahead_s)
+        twins = [asyncio.create_task(begin(process)) for process in (first, second)]
+        assert await second.once.sweep() == 0
+        await asyncio.sleep(60)
+        await turn.keep(answer("only"))
+        assert await asyncio.gather(*twins) == [answer("only")] * 2
+
+    simulate(story())
+
+
+def test_after_a_leap_a_killed_process_blocks_its_key_for_two_leases_at_most() -> None:
+    async def story() -> float:
+        store = MemoryKeptAnswers()
+        first, second = Process(store), Process(store)
+        await begin(first)
+        await begin(second, key=b"other")
+        leaps(first, second, ahead_s=3_600.0)
+        await asyncio.sleep(6)
+        first.is_dead = True
+        killed_at = now()
+        assert isinstance(await begin(second), Turn)
+        return now() - killed_at
+
+    assert simulate(story()) <= 2 * TERMS.lease_s + 1
 
 
 def test_a_call_that_takes_long_keeps_its_key() -> None:
