@@ -135,6 +135,10 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         call.join()
     [(status, answer)] = answers
     assert (status, answer["error"]["code"]) == (503, "stopping")
+    # What it had begun is on record, with nobody left to be asked about it later.
+    with contextlib.closing(sqlite3.connect(tmp_path / "inferway.db")) as ledger:
+        rows = ledger.execute("SELECT status, error_code FROM usage").fetchall()
+    assert rows == [("error", "stopping")]
 
 
 def test_a_call_whose_time_is_up_when_it_is_stopped_gets_an_answer(tmp_path: Path) -> None:

@@ -27,6 +27,17 @@ def test_a_new_file_is_in_wal_mode_and_marked_as_ours(tmp_path: Path) -> None:
     Database.open(file).close()
 
 
+async def test_what_is_committed_survives_a_loss_of_power(tmp_path: Path) -> None:
+    database = Database.open(tmp_path / "inferway.db")
+
+    def level() -> Work[int]:
+        return int((yield ask("PRAGMA synchronous"))[0][0])
+
+    # 2 is FULL: the log is on the disk before a commit returns.
+    assert await database.change(level()) == 2
+    database.close()
+
+
 def test_a_newer_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "inferway.db"
     Database.open(file).close()
