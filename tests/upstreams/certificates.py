@@ -61,4 +61,9 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(_NOW - 3 * _DAY)
             .not_valid_after(until)
+            # Without these Python 3.13 trusts nobody.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )
