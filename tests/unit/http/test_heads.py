@@ -1,5 +1,7 @@
 """Heads that were read before: taken again only when nothing in them can mean two things."""
 
+import time
+
 import pytest
 
 from inferway.http.heads import Heads
@@ -92,3 +94,14 @@ def test_a_head_has_bounds() -> None:
     for bounds in ({"headers_max": 3}, {"bytes_max": len(HEAD) - 1}):
         assert Heads(b"/v1/inference", **bounds).learn(HEAD + b"{}") is None
     assert Heads(b"/v1/inference", headers_max=4, bytes_max=len(HEAD)).learn(HEAD + b"{}") is not None
+
+
+@pytest.mark.parametrize(
+    "lines", [b"X:\t \r\n" * 14, b"X:%b\r\n" % (b" " * 30_000), b"X: %b\r\n" % (b"a " * 15_000)]
+)
+def test_a_head_that_is_not_plain_in_its_last_byte_is_put_aside_soon(lines: bytes) -> None:
+    began = time.process_time()
+    assert (
+        Heads(b"/v1/inference").learn(START + b"Content-Length: 2\r\n" + lines + b"Y: \x80\r\n\r\n") is None
+    )
+    assert time.process_time() - began < 0.2
