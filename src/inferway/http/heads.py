@@ -16,9 +16,12 @@ _PLAIN = re.compile(
 Each byte fits one place of it only: strangers send these bytes, and a pattern that may try one again somewhere else can take hours.
 """
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*", re.IGNORECASE)
-_UNUSUAL = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
+_UNUSUAL = frozenset({b"transfer-encoding", b"upgrade", b"expect", b"proxy-connection"})
+"""What says more than a value. The last is an old name of `connection`, which the parser obeys."""
 _DIGITS = 9
 _KEPT_MAX = 1_024
+_BYTES_MAX = 4_096
+"""What is kept is a stranger's, and stays: that many heads of the size that a request may have would be a hundred megabytes."""
 
 
 class UsualHead:
@@ -51,9 +54,9 @@ class Heads:
     Those that are the same are one: connections share it, and the memory of it stays warm.
     """
 
-    def __init__(self, path: bytes, *, headers_max: int = 100, bytes_max: int = 32 * 1024) -> None:
+    def __init__(self, path: bytes, *, headers_max: int = 100, bytes_max: int = _BYTES_MAX) -> None:
         self.start = b"POST %b HTTP/1.1\r\n" % path
-        self._headers_max, self._bytes_max = headers_max, bytes_max
+        self._headers_max, self._bytes_max = headers_max, min(bytes_max, _BYTES_MAX)
         self._known: dict[tuple[bytes, bytes], UsualHead] = {}
 
     def learn(self, data: bytes) -> UsualHead | None:

@@ -62,6 +62,7 @@ def test_a_head_that_differs_in_more_than_its_length_is_another(was: bytes, now:
         START + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n",
         START + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
         START + b"Content-Length: 2\r\nConnection: close\r\n\r\n",
+        START + b"Content-Length: 2\r\nProxy-Connection: close\r\n\r\n",
         START + b"Content-Length: 2\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         START + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
         START + b"Content-Length: 2 \r\n\r\n",
@@ -94,6 +95,13 @@ def test_a_head_has_bounds() -> None:
     for bounds in ({"headers_max": 3}, {"bytes_max": len(HEAD) - 1}):
         assert Heads(b"/v1/inference", **bounds).learn(HEAD + b"{}") is None
     assert Heads(b"/v1/inference", headers_max=4, bytes_max=len(HEAD)).learn(HEAD + b"{}") is not None
+
+
+def test_a_large_head_is_read_anew_each_time_for_it_would_stay_in_memory() -> None:
+    heads = Heads(b"/v1/inference", bytes_max=32 * 1024)
+    for size, is_kept in ((3_000, True), (5_000, False)):
+        head = START + b"Cookie: %b\r\nContent-Length: 2\r\n\r\n" % (b"c" * size)
+        assert (heads.learn(head + b"{}") is not None) is is_kept
 
 
 @pytest.mark.parametrize(
