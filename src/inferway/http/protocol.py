@@ -159,6 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if age_s > bounds.header_timeout_s and not self.is_busy():
                 self.transport.close()
         elif age_s > self.timeout_keep_alive and not self.is_busy():
+            self.flush()
             self.transport.close()
 
     def is_busy(self) -> bool:

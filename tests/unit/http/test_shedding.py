@@ -1,8 +1,15 @@
 """Refusals: laid out once, sent together, and never held for long."""
 
+import asyncio
 import json
+import socket
 
-from inferway.http.shedding import Refusal
+from uvicorn.server import ServerState
+
+from inferway.http.shedding import Refusal, SheddingConfig, SheddingProtocol, refuse
+from inferway.resilience.adaptive import Valve
+
+CALL = b"POST /v1/inference HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Held:
@@ -54,3 +61,24 @@ def test_when_there_is_no_time_refusals_wait_for_seconds_at_most() -> None:
     assert sum(each.flushed for each in held) < len(held)
     refusal.release(5.5)
     assert all(each.flushed == 1 for each in held)
+
+
+async def test_a_refusal_that_is_still_held_leaves_before_an_idle_connection_is_closed() -> None:
+    loop = asyncio.get_running_loop()
+    valve = Valve(calls_max=10)
+    valve.is_limiting, valve.looked_at = True, loop.time()
+    config = SheddingConfig(refuse, log_config=None, timeout_keep_alive=1)
+    config.direct_path, config.valve, config.refusal = b"/v1/inference", valve, Refusal()
+    config.load()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        _, protocol = await loop.connect_accepted_socket(
+            lambda: SheddingProtocol(config, ServerState(), {}, loop), ours
+        )
+        protocol.data_received(CALL)
+        assert protocol.unsent
+        protocol.look(loop.time() + 1.5)
+        answer = await asyncio.wait_for(loop.sock_recv(theirs, 65_536), 5.0)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert await asyncio.wait_for(loop.sock_recv(theirs, 65_536), 5.0) == b""
