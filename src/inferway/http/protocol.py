@@ -278,6 +278,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self.unheard_bytes = 0
+        # A head that begins behind it, in the same chunk, is only as large as the rest.
+        self.chunk_bytes -= len(body)
         cycle = self.direct
         if cycle is None or cycle is not self.cycle or cycle.body or cycle.response_complete:
             super().on_body(body)
