@@ -45,7 +45,7 @@ def _is_usual(headers: dict[str, str], size: int) -> bool:
     length = headers.get("content-length", "")
     if not length.isdecimal() or len(length) > _DIGITS or int(length) != size:
         return False
-    if "transfer-encoding" in headers or "upgrade" in headers:
+    if "transfer-encoding" in headers or "upgrade" in headers or "proxy-connection" in headers:
         return False
     return "connection" not in headers or headers["connection"].lower() == "keep-alive"
 

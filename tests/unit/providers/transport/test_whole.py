@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -164,6 +165,18 @@ def test_what_can_be_read_in_two_ways_is_left_to_the_parser(start: bytes, line: 
         assert (found.status, found.body) == (int(start[9:12]), b"{}")
         assert all(value == value.strip() and value.isprintable() for value in found.headers.values())
         assert found.headers["content-length"] == "2"
+
+
+@pytest.mark.parametrize(
+    "line", [b"a:" + b" " * 300, b"a:" + b" " * 99 + b"x" + b" " * 99, b"a: " + b"x " * 150, b"a: x"]
+)
+@pytest.mark.parametrize("end", [b"\x80", b"b", b": ", b"a: x "])
+def test_no_head_takes_long_to_be_found_unusual(line: bytes, end: bytes) -> None:
+    data = b"HTTP/1.1 200 OK\r\n" + (line + b"\r\n") * 150 + end + b"\r\n\r\n{}"
+    began = time.process_time()
+    assert find_whole(memoryview(data), 64 * 1024) is None
+    # A pattern that tries the same bytes again in another place would need years.
+    assert time.process_time() - began < 1
 
 
 def test_a_usual_answer_goes_past_the_parser_and_names_twice_are_joined() -> None:
