@@ -101,6 +101,7 @@ def throwaway_certificate(folder: Path) -> tuple[Path, Path, Path]:
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     make += ["-days", "2"]
     authority = ["-subj", "/CN=Throwaway", "-addext", "basicConstraints=critical,CA:TRUE"]
+    authority += ["-addext", "keyUsage=critical,keyCertSign"]
     subprocess.run(
         [*make, "-keyout", str(ca_key), "-out", str(ca), *authority], check=True, capture_output=True
     )
