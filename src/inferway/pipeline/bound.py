@@ -1,5 +1,6 @@
 """The most that a call can use and cost, known before it is made; nothing here guesses low."""
 
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -44,6 +45,8 @@ _ANSWER_NAMES = frozenset(
     ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "maxOutputTokens")
 )
 _COUNT_NAMES = frozenset(("n", "best_of", "candidateCount", "candidate_count"))
+_BEYOND = 10**15
+"""More tokens, and more micro-dollars, than any limit has; sums of it fit into the 64 bits in which they are kept."""
 
 
 class Most(Struct, frozen=True, kw_only=True):
@@ -77,7 +80,8 @@ class Reserver:
             journey.adaptations[_told(cap)] = None
         pricer = self._pricer if ticket.counts_money else None
         most = [most_of(calls, route, pricer) for route in routes]
-        tokens, microusd = max(each.tokens for each in most), max(each.microusd for each in most)
+        tokens = min(max(each.tokens for each in most), _BEYOND)
+        microusd = min(max(each.microusd for each in most), _BEYOND)
         await ticket.reserve(tokens=tokens, microusd=microusd, record_id=record_id)
         return calls
 
@@ -200,26 +204,42 @@ def _answer(call: ChatCall, route: Route) -> int:
     """Tokens of all answers to a call."""
     parameters = call.parameters
     known = route.target.facts.get("max_tokens_max")
-    asked = parameters.max_tokens or _unasked(route) or ANSWER_TOKENS
+    own = _unasked(route) or ANSWER_TOKENS
+    asked = parameters.max_tokens or own
     most = asked if known is None else min(asked, known)
     counts = [1]
     for name, number in _numbers(parameters.extra):
-        if name in _ANSWER_NAMES:
+        if number is None:
+            # A null may take back the `max_tokens` that is sent.
+            most = max(most, own)
+        elif name in _ANSWER_NAMES:
             most = max(most, number)
-        elif name in _COUNT_NAMES:
+        else:
             counts.append(number)
-    return most * max(counts)
+    return min(most * max(counts), _BEYOND)
 
 
-def _numbers(extra: Any, depth: int = 3) -> Iterable[tuple[str, int]]:
-    """The whole numbers of a caller's native fields, by name: they reach the provider as they are."""
+def _numbers(extra: Any, depth: int = 3) -> Iterable[tuple[str, int | None]]:
+    """The counts and the nulls in a caller's native fields, by name: they reach the provider as they are."""
     if not isinstance(extra, dict) or not depth:
         return
     for name, value in extra.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            yield name, value
+        if value is None:
+            yield name, None
+        elif name in _ANSWER_NAMES or name in _COUNT_NAMES:
+            yield name, _count_of(value)
         else:
             yield from _numbers(value, depth - 1)
+
+
+def _count_of(value: Any) -> int:
+    """A count as a provider may read it: some take 8.0 and "8" for 8. What none takes is 0."""
+    try:
+        return math.ceil(min(float(value), _BEYOND))
+    except OverflowError:
+        return _BEYOND
+    except (TypeError, ValueError):
+        return 0
 
 
 def _of_embedding(call: EmbeddingCall, route: Route) -> list[Usage]:

@@ -158,7 +158,28 @@ def test_native_fields_cannot_ask_for_more_than_is_reserved() -> None:
     plain = _tokens(_chat(max_tokens=10))
     assert _tokens(_chat(max_tokens=10, extra={"max_completion_tokens": 500})) >= plain + 490
     assert _tokens(_chat(max_tokens=10, extra={"generationConfig": {"maxOutputTokens": 500}})) >= plain + 490
-    assert _tokens(_chat(max_tokens=10, extra={"n": 8})) >= plain + 70
+    for eight in (8, 8.0, 7.5, "8"):
+        assert _tokens(_chat(max_tokens=10, extra={"n": eight})) >= plain + 70, eight
+    for nothing in (True, "many", [8], -8):
+        assert _tokens(_chat(max_tokens=10, extra={"n": nothing})) < plain + 20, nothing
+    for taken_back in ({"max_completion_tokens": None}, {"generationConfig": None}):
+        assert _tokens(_chat(max_tokens=10, extra=taken_back)) >= plain + ANSWER_TOKENS - 10
+        assert _tokens(_chat(max_tokens=10, extra=taken_back), max_tokens_max=99) >= plain + 89
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_tokens": 2**63 - 1},
+        {"extra": {"max_completion_tokens": 10**400}},
+        {"max_tokens": 10, "extra": {"generationConfig": {"candidateCount": 1e308}}},
+    ],
+)
+async def test_what_is_reserved_can_be_counted_however_much_is_asked_for(given: dict[str, Any]) -> None:
+    till = Till(money=True)
+    prices = Prices({"a/m": OwnPrice(input=1, output=100)})
+    await Reserver(prices, None).reserve(till, (_chat(**given),) * 256, (_route(),), Journey(), "r")
+    assert till.asked == [(10**15, 10**15, "r")]
 
 
 def test_an_answer_that_may_be_repaired_is_reserved_twice() -> None:
