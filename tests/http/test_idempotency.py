@@ -88,6 +88,16 @@ def test_a_repeated_call_gets_the_same_bytes_and_is_billed_once(gateway: Gateway
     assert (replayed.cost_microusd, replayed.usage.input, replayed.model) == (0, 0, "gpt-5.4-mini")
 
 
+def test_a_number_that_nobody_reads_may_be_of_any_size(gateway: Gateway, upstream: Upstream) -> None:
+    body = (
+        b'{"provider":"openai","model":"gpt-5.4-mini","inputs":{"prompts":["hi"]},"parameters":{"new":1e999}}'
+    )
+    for again in (body, body, body + b" "):
+        sent = gateway.request("POST", "/v1/inference", again, gateway.headers(idempotency_key="order-9"))
+        assert sent.status == (200 if again == body else 422), sent.body
+    assert len(upstream.seen) == 1
+
+
 def test_without_the_header_nothing_is_kept(gateway: Gateway, upstream: Upstream) -> None:
     assert gateway.infer().body != gateway.infer().body
     assert len(upstream.seen) == 2
