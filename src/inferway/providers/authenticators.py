@@ -23,7 +23,10 @@ class KeyHeader:
         """The header with the key; raises `ProviderAuth` when there is none, or none that fits into a header."""
         del deadline
         if credential is None or not credential.secret:
-            raise ProviderAuth(f"No credential is configured for {self._provider}.")
+            raise ProviderAuth(
+                f"No credential is configured for {self._provider}: the server's setting"
+                f" providers.{self._provider}.api_key, or its variable, holds one."
+            )
         shown = ((self._header, self._prefix + self._sendable(credential.secret)),)
         self._last, self._shown = credential, shown
         return shown
