@@ -259,7 +259,8 @@ def digest_of(namespace_id: str, call: EmbeddingCall, routes: tuple[Route, ...])
     parameters = replace(call.parameters, timeout_s=None)
     where = [_place(route) for route in routes]
     for part in (namespace_id, where, parameters, len(call.items)):
-        _add(found, msgspec.msgpack.encode(part, order="deterministic"))
+        # As JSON: whole numbers in `parameters.extra` may be larger than MessagePack's.
+        _add(found, msgspec.json.encode(part, order="deterministic"))
     for item in call.items:
         if isinstance(item, str):
             _add(found, b"text")

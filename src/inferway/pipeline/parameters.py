@@ -7,10 +7,14 @@ import msgspec
 from msgspec import Meta
 
 from inferway.errors import BadRequest, InvalidShape
+from inferway.pipeline.inputs import NonEmpty
 from inferway.pipeline.shape import shape_error
 from inferway.types import NO_PARAMETERS, Parameters, Tool, ToolChoice
 
-Positive = Annotated[int, Meta(ge=1)]
+# No provider counts further than 64 bits, and neither do the formats in which calls go on to other processes.
+_MOST = 2**63 - 1
+Positive = Annotated[int, Meta(ge=1, le=_MOST)]
+Whole = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
 
 _MAX_KEYS = 256
 _WHOLE = re.compile(rb"(-?[0-9]{1,18})\.0+")
@@ -19,8 +23,8 @@ PARAMETER_TYPES: dict[str, Any] = {
     "temperature": Annotated[float, Meta(ge=0)],
     "max_tokens": Positive,
     "top_p": Annotated[float, Meta(ge=0, le=1)],
-    "stop": str | Annotated[tuple[str, ...], Meta(max_length=64)],
-    "seed": int,
+    "stop": NonEmpty | Annotated[tuple[NonEmpty, ...], Meta(max_length=64)],
+    "seed": Whole,
     "schema": dict[str, Any] | bool,
     "system": str,
     "tools": Annotated[tuple[Tool, ...], Meta(max_length=512)],

@@ -10,9 +10,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inferway.pipeline.inputs import Inputs, NonEmpty, NonEmptyList
+from inferway.pipeline.parameters import Positive, Whole
 from inferway.types import NO_PARAMETERS, Operation, Parameters
-
-_AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 class _PlainInputs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,10 +23,10 @@ class _PlainInputs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class _PlainParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temperature: Annotated[float, Meta(ge=0)] | None = None
-    max_tokens: _AtLeastOne | None = None
+    max_tokens: Positive | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    seed: int | None = None
-    dimensions: _AtLeastOne | None = None
+    seed: Whole | None = None
+    dimensions: Positive | None = None
     reasoning_effort: str | None = None
     timeout_s: Annotated[float, Meta(gt=0)] | None = None
 

@@ -104,6 +104,12 @@ async def test_calls_that_differ_are_apart(other: dict[str, Any]) -> None:
     assert not any(record.cached for record in kit.ledger.records)
 
 
+async def test_a_number_of_any_size_may_go_to_the_provider() -> None:
+    scripted = Scripted(vectors_of, max_batch=8)
+    await Kit(row("a", scripted)).infer(inputs={"texts": ["1", "2"]}, parameters={"extra": {"salt": 10**30}})
+    assert [call.parameters.extra for call in scripted.calls] == [{"salt": 10**30}]
+
+
 async def test_how_long_a_caller_waits_does_not_matter() -> None:
     held = Held()
     scripted = Scripted(held, max_batch=8)

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
+import msgspec
+
 from inferway.errors import BadRequest, EngineFailed
 from inferway.providers.base import Context, Prepared, Target
 from inferway.providers.local.capability import Choice, Work, drop_extra, quality_warnings, run, stream
@@ -64,6 +66,7 @@ class LocalChat:
         carried = carry(call.parameters, _RULES, target.facts, f"the local model {model.id}")
         extra, told = drop_extra(call.parameters, _EXTRA)
         task = ChatTask(turns=tuple(_turns(call, model.id)), extra=extra or None, **_arguments(carried.left))
+        _require_countable(task, model.id)
         work = Work(model, task, capped=task.max_tokens is None)
         return Prepared(
             call=call, target=target, payload=work, adaptations=(*_reasons(carried.adaptations), *told)
@@ -95,6 +98,18 @@ def _arguments(left: Any) -> dict[str, Any]:
         # The schema `true` allows any JSON.
         arguments["schema"] = {} if schema is True else schema
     return arguments
+
+
+def _require_countable(task: ChatTask, model: str) -> None:
+    """The engine's process is told in MessagePack, whose whole numbers have 64 bits, as the engine's have."""
+    for name, value in (("schema", task.schema), ("extra", task.extra)):
+        try:
+            msgspec.msgpack.encode(value)
+        except OverflowError:
+            raise BadRequest(
+                f"parameters.{name} holds a whole number of more than 64 bits; the local model {model} takes none",
+                code="number_too_large",
+            ) from None
 
 
 def _turns(call: ChatCall, model: str) -> Iterator[ChatTurn]:

@@ -233,6 +233,11 @@ class Lane:
             await engine.run(batch)
         except EngineDied:
             await self._bury(engine, batch)
+        except Exception:
+            # A defect: without a word, whoever waits would do so until their time is up.
+            log.exception("a batch of %s could not be run", self.model.id)
+            for ticket in batch:
+                ticket.put(EngineFailed("the local engine could not be asked", retryable=False))
         else:
             self._crashes = 0
             self.served += 1

@@ -105,8 +105,8 @@ class ProcessEngine:
         for number, ticket in numbered.items():
             self._tickets[number] = ticket
             ticket.on_gone = lambda number=number: self._drop(number)
-        self._send(Run(tuple(Item(number, ticket.task) for number, ticket in numbered.items())))
         try:
+            self._send(Run(tuple(Item(number, ticket.task) for number, ticket in numbered.items())))
             # A ticket whose caller left is waited for too: the engine is busy until it has let go of it.
             while any(number in self._tickets for number in numbered) and not self.died.is_set():
                 self._ended.clear()

@@ -245,6 +245,21 @@ def test_what_a_small_model_cannot_do_is_refused(bench: Bench) -> None:
         _refused(chat, call, SMOLLM)
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"schema": {"type": "integer", "maximum": 2**64}}, "schema"),
+        ({"extra": {"top_k": -(2**64)}}, "extra"),
+    ],
+)
+def test_a_number_that_the_engine_cannot_be_told_is_refused(
+    bench: Bench, given: dict[str, object], name: str
+) -> None:
+    refused = _refused(bench.provider.capability(Operation.CHAT), _chat(**given), SMOLLM)
+    assert refused.code == "number_too_large"
+    assert f"parameters.{name} " in refused.message
+
+
 def test_an_unknown_or_misused_model_is_refused_with_the_models_there_are(bench: Bench) -> None:
     chat = bench.provider.chat
     assert chat is not None

@@ -258,6 +258,17 @@ async def test_a_task_that_the_engine_refuses_is_the_callers_error(make_pool: Ma
     assert caught.value.code == "echo_refused"
 
 
+async def test_a_task_that_no_engine_can_be_told_fails_at_once_and_hurts_nobody_else(
+    make_pool: MakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make_pool(echo_model("one"))
+    first = await _warm(pool, "one")
+    with pytest.raises(EngineFailed, match="could not be asked"):
+        await asyncio.wait_for(_echo(pool, "one", "x", delay_s=10**30), timeout=5)
+    assert "a batch of one could not be run" in caplog.text
+    assert (await _echo(pool, "one", "on we go")).pid == first.pid
+
+
 async def test_a_full_queue_sheds_with_a_hint(make_pool: MakePool) -> None:
     pool = make_pool(echo_model("one"), queue=2)
     await _warm(pool, "one")
