@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from inferway.errors import BadRequest, InvalidShape
-from inferway.pipeline.shape import shape_error
+from inferway.pipeline.shape import json_error, shape_error
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest in a body."""
@@ -53,8 +53,8 @@ def decode_json(decoder: msgspec.json.Decoder[T], body: bytes, accepted: str) ->
     except msgspec.ValidationError as error:
         _require_json(body)
         raise shape_error(error, ("body",), accepted) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise json_error(error) from None
     except RecursionError:
         raise _too_deep() from None
     return decoded
@@ -64,8 +64,10 @@ def _require_json(body: bytes) -> None:
     """A body of the wrong shape may also be broken further on; then it is no JSON, and that comes first."""
     try:
         msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+    except msgspec.ValidationError:
+        return  # a number beyond all that can be held: JSON all the same
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise json_error(error) from None
     except RecursionError:
         raise _too_deep() from None
 

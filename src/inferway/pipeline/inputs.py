@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from inferway.errors import BadRequest, InvalidShape
-from inferway.pipeline.shape import nearest, shape_error
+from inferway.pipeline.shape import json_error, nearest, shape_error
 from inferway.types import (
     Media,
     MediaKind,
@@ -182,8 +182,8 @@ def _read(name: str, value: msgspec.Raw) -> Any:
         return _decoders[name].decode(value)
     except msgspec.ValidationError as error:
         raise shape_error(error, ("body", "inputs", name)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise json_error(error, f"inputs.{name}") from None
 
 
 def _nothing_usable(ignored: list[str]) -> InvalidShape:

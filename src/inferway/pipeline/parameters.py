@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from inferway.errors import BadRequest, InvalidShape
 from inferway.pipeline.inputs import NonEmpty
-from inferway.pipeline.shape import shape_error
+from inferway.pipeline.shape import json_error, shape_error
 from inferway.types import NO_PARAMETERS, Parameters, Tool, ToolChoice
 
 # No provider counts further than 64 bits, and neither do the formats in which calls go on to other processes.
@@ -79,8 +79,8 @@ def _read(name: str, value: msgspec.Raw) -> Any:
             # To JSON 1.0 and 1 are one number.
             return _read(name, msgspec.Raw(number[1]))
         raise shape_error(error, ("body", "parameters", name)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRequest("the body is not valid JSON", code="malformed_json") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise json_error(error, f"parameters.{name}") from None
 
 
 def require_tools(parameters: Parameters) -> None:

@@ -31,11 +31,11 @@ class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inference_name: str | None = None
     feature_uri: str | None = None
     parameters: dict[str, msgspec.Raw] | None = None
-    enable_semantic_cache: bool = False
+    enable_semantic_cache: bool | None = False
     cache_delta: Annotated[float, Meta(ge=0, le=1)] | None = None
-    stream: bool = False
-    fallbacks: tuple[Fallback, ...] = ()
-    dry_run: bool = False
+    stream: bool | None = False
+    fallbacks: tuple[Fallback, ...] | None = ()
+    dry_run: bool | None = False
 
 
 class InferenceRequest(Struct, frozen=True, kw_only=True):
@@ -89,7 +89,8 @@ def read_any(body: bytes) -> InferenceRequest:
     """The general reader."""
     decoded = decode_json(_decoder, body, _ACCEPTED)
     _require_one_address(decoded)
-    if len(decoded.fallbacks) > MAX_FALLBACKS:
+    fallbacks = decoded.fallbacks or ()
+    if len(fallbacks) > MAX_FALLBACKS:
         raise BadRequest(f"at most {MAX_FALLBACKS} fallbacks in one call", code="too_many_fallbacks")
     parameters = read_parameters(decoded.parameters or {})
     inputs = read_inputs(decoded.inputs, plugin=decoded.provider is None)
@@ -100,11 +101,11 @@ def read_any(body: bytes) -> InferenceRequest:
         feature_uri=decoded.feature_uri,
         inputs=inputs,
         parameters=parameters,
-        enable_semantic_cache=decoded.enable_semantic_cache,
+        enable_semantic_cache=bool(decoded.enable_semantic_cache),
         cache_delta=decoded.cache_delta,
-        stream=decoded.stream,
-        fallbacks=decoded.fallbacks,
-        dry_run=decoded.dry_run,
+        stream=bool(decoded.stream),
+        fallbacks=fallbacks,
+        dry_run=bool(decoded.dry_run),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a body's shape, and where: the contract's 422 from a decoding error."""
+"""What is wrong with a body, and where: the contract's 422 or 400 from a decoding error."""
 
 import difflib
 import re
@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-from inferway.errors import InvalidShape
+from inferway.errors import BadRequest, InvalidShape
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(.*?)`", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(.*?)`", re.DOTALL)
 _PATH = re.compile(r" - at `\$(.*)`$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]`]+)|\[(\d+)\]|\[\.\.\.\]")
+_MALFORMED = "JSON is malformed: "
+_BYTE = re.compile(r" \(byte \d+\)$")
 
 
 def shape_error(
@@ -33,6 +35,22 @@ def shape_error(
     kind = "type_error" if "got" in said else "value_error"
     place = ".".join(str(step) for step in location[1:])
     return InvalidShape.at(location, kind, f"{place}: {said}" if place else said)
+
+
+def json_error(error: msgspec.DecodeError | UnicodeDecodeError, place: str = "") -> BadRequest:
+    """Turn a decoding error into the 400 for bytes that are not JSON; `place` names a value that was read by itself.
+
+    What is said holds nothing of the bytes.
+    """
+    said = str(error).removeprefix(_MALFORMED)
+    if isinstance(error, UnicodeDecodeError):
+        said = "text in it is not UTF-8"
+    elif said == "Input data was truncated":
+        said = "it is empty, or it or an escape in it ends too early"
+    if place:
+        # Bytes were counted from the beginning of the value.
+        said = f"{_BYTE.sub('', said)}, in {place}"
+    return BadRequest(f"the body is not valid JSON: {said}", code="malformed_json")
 
 
 def _steps(path: str) -> list[str | int]:

@@ -175,6 +175,35 @@ def test_bytes_that_are_not_json_are_a_400(content: bytes) -> None:
     assert caught.value.code == "malformed_json"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty, or it or an escape in it ends too early"),
+        (b"{'provider':1}", "object keys must be strings (byte 1)"),
+        (b'{"provider":"a",}', "trailing comma in object (byte 16)"),
+        (b'{"provider":"\xff"}', "text in it is not UTF-8"),
+        (b'{"provider":1, broken', "object keys must be strings (byte 15)"),
+    ],
+)
+def test_what_is_not_json_is_said_to_be_wrong_where_it_is(content: bytes, said: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        read_request(content)
+    assert caught.value.message == f"the body is not valid JSON: {said}"
+
+
+def test_a_number_beyond_all_that_can_be_held_is_json_where_nobody_reads_it() -> None:
+    content = b'{"provider":"a","model":"b","inputs":{"text":"x"},"parameters":{"new":1e999}%s}'
+    assert read_request(content % b"").parameters.unknown == ("new",)
+    assert shape_error(content % b',"other":1')["type"] == "extra_forbidden"
+
+
+def test_fields_that_are_null_are_not_given() -> None:
+    nulls = dict.fromkeys(
+        ("parameters", "enable_semantic_cache", "cache_delta", "stream", "fallbacks", "dry_run")
+    )
+    assert read(inputs={"text": "a"}, inference_name=None, **nulls) == read(inputs={"text": "a"})
+
+
 @pytest.mark.parametrize("content", [b"[]", b"null", b'"text"', b"1", b"true"])
 def test_json_that_is_not_an_object_is_a_422(content: bytes) -> None:
     shape_error(content)
