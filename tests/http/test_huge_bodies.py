@@ -65,3 +65,55 @@ def test_300_mb_are_refused_the_connection_lives_on_and_memory_stays_flat(
 
     _, highest_kb = _memory_kb(pid)
     assert highest_kb - before_kb <= _GROWTH_KB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"provider": "',
+        b'{"provider": "nobody", "model": "m", "inputs": {"prompts": ["%s"]}}',
+        b'{"provider": 1, "unread": "%s"}',
+        b'{"provider": "fake", "model": "fake-chat?error=refused", "inputs": {"prompts": ["%s"]}}',
+    ],
+)
+def test_of_large_bodies_that_fail_nothing_stays_in_memory(
+    server: tuple[int, int, dict[str, str]], body: bytes
+) -> None:
+    pid, port, headers = server
+    filling = b"x" * 10_000_000
+    large = body % filling if b"%s" in body else body + filling
+
+    def send() -> None:
+        assert _request(port, "POST", "/v1/inference", large, headers) in (400, 422)
+
+    for _ in range(3):
+        send()
+    before_kb, _ = _memory_kb(pid)
+    for _ in range(15):
+        send()
+    assert _memory_kb(pid)[0] - before_kb <= _GROWTH_KB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_of_uploads_that_are_broken_off_nothing_stays_in_memory(
+    server: tuple[int, int, dict[str, str]],
+) -> None:
+    pid, port, headers = server
+
+    def break_off() -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.putrequest("POST", "/v1/inference")
+        for name, value in (headers | {"content-length": "30000000"}).items():
+            connection.putheader(name, value)
+        connection.endheaders(b"x" * 10_000_000)
+        connection.close()
+        # Another call is answered after the broken one has ended.
+        assert _request(port, "POST", "/v1/inference", b"{", headers) == 400
+
+    for _ in range(3):
+        break_off()
+    before_kb, _ = _memory_kb(pid)
+    for _ in range(15):
+        break_off()
+    assert _memory_kb(pid)[0] - before_kb <= _GROWTH_KB

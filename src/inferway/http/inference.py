@@ -99,6 +99,7 @@ class InferenceEndpoint:
             return
         except GatewayError as refusal:
             error = refusal
+            _forget_frames(refusal)
             if caller is None and self._doorkeeper is not None:
                 error = self._doorkeeper.judge(refusal, exchange.client, headers.get(b"x-forwarded-for"))
             self._on_error(error)
@@ -242,6 +243,13 @@ async def _end(task: asyncio.Task[None]) -> None:
     """End a background task before anything else is written."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Frames hold the body, and some of them the error: such a ring stays in memory until the collector of cycles comes by."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 def _interruption(exchange: Exchange) -> ClientLeft | Unavailable:

@@ -83,7 +83,16 @@ async def receive_body(receive: Receive, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise too_large(max_bytes)
         return body
-    parts, size = [], 0
+    parts: list[bytes] = []
+    try:
+        return await _collect(message, receive, max_bytes, parts)
+    finally:
+        # What is raised keeps the frames, and with them the list, until the collector of cycles comes by.
+        parts.clear()
+
+
+async def _collect(message: Message, receive: Receive, max_bytes: int, parts: list[bytes]) -> bytes:
+    size = 0
     while True:
         if message["type"] == "http.disconnect":
             raise ClientLeft
