@@ -171,6 +171,7 @@ class DirectCycle(RequestResponseCycle):
             self.on_response = _nothing
             if self.task is not None:
                 self.connection.tasks.discard(self.task)
+                self.task = None  # a cancelled task holds its error, whose frames hold this
 
 
 def _nothing() -> None:

@@ -95,8 +95,8 @@ class InferenceEndpoint:
             finally:
                 if not ticket.is_released:
                     await ticket.release()
-        except ClientLeft:
-            return
+        except ClientLeft as left:
+            _forget_frames(left)
         except GatewayError as refusal:
             error = refusal
             _forget_frames(refusal)
@@ -209,6 +209,7 @@ class InferenceEndpoint:
             await _end(heart)
             if not stream.started:
                 raise
+            _forget_frames(error)
             await stream.error(error)
             return
         except Exception:

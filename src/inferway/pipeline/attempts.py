@@ -229,6 +229,9 @@ class Attempts:
                     started_ms=(started - timing.started) * 1000,
                 )
             )
+            failure = (
+                None  # it holds this frame, and the frame the call: no ring may keep a large one in memory
+            )
         journey = way.journey
         _note_spent(target, result, journey)
         if prepared.adaptations:

@@ -191,7 +191,10 @@ class Pipeline:
             if error is not None:
                 if caller.is_kept:
                     self._keep(record, request, error)
-                raise error
+                try:
+                    raise error
+                finally:
+                    error = None  # it holds this frame, and the frame the request: see `Attempts`
             answer = self._answer(ride, outcomes, account)
             if caller.is_kept:
                 self._keep(record, request, answer)
