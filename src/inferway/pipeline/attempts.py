@@ -229,9 +229,8 @@ class Attempts:
                     started_ms=(started - timing.started) * 1000,
                 )
             )
-            failure = (
-                None  # it holds this frame, and the frame the call: no ring may keep a large one in memory
-            )
+            # It holds this frame, and the frame the call: no ring may keep a large one in memory.
+            failure = None
         journey = way.journey
         _note_spent(target, result, journey)
         if prepared.adaptations:
