@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -116,7 +117,7 @@ def test_calls_without_a_price_are_named_with_what_to_set(tmp_path: Path) -> Non
     assert found["prices"] == [
         {"check": "prices", "state": "ok", "message": "every one of the last calls has a price"}
     ]
-    with sqlite3.connect(tmp_path / "inferway.db") as database:
+    with closing(sqlite3.connect(tmp_path / "inferway.db")) as database, database:
         database.execute("UPDATE usage SET cost_microusd = NULL")
     _, found, _ = examine(tmp_path)
     message = found["prices"][0]["message"]
