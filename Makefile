@@ -60,7 +60,7 @@ lock: .venv-lock/ready ## resolve requirements/*.txt anew (UPGRADE=--upgrade tak
 	@UV=.venv-lock/bin/uv UPGRADE=$(UPGRADE) requirements/lock.sh
 
 clean: ## remove environments and caches; data folders stay
-	rm -rf .prices-peer .venv .venv-test .venv-docs .venv-schemathesis .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .prices-peer .venv .venv-test .venv-docs .venv-schemathesis .venv-other .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 define make_venv
