@@ -196,10 +196,14 @@ def _in_transaction(
 
 def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    connection.row_factory = sqlite3.Row
-    # FULL, because a journal file is deleted once its records are committed here: they must be on the disk by then.
-    for setting in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-2000"):
-        connection.execute(f"PRAGMA {setting}")
+    try:
+        connection.row_factory = sqlite3.Row
+        # FULL, because a journal file is deleted once its records are committed here: they must be on the disk by then.
+        for setting in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-2000"):
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
