@@ -50,7 +50,11 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}", "[key]"),
         (r"(?<![\w<-])[\w<-]*+\*{3,}[\w>*-]*", "[key]"),
         (
-            r"(?<![A-Za-z0-9])(?<!req_)(?=[A-Za-z]*\d)(?=[^A-Z\W]*[A-Z])(?=[^a-z\W]*[a-z])[A-Za-z0-9]{24,}",
+            # The length first: what follows looks far ahead, and would at every second character of "1_1_1_".
+            (
+                r"(?<![A-Za-z0-9])(?<!req_)(?=[A-Za-z0-9]{24})"
+                r"(?=[A-Za-z]*\d)(?=[^A-Z\W]*[A-Z])(?=[^a-z\W]*[a-z])[A-Za-z0-9]+"
+            ),
             "[key]",
         ),
         (r"(?<![A-Za-z0-9])(?<!req_)[0-9a-fA-F]{32,}(?![A-Za-z0-9])", "[key]"),

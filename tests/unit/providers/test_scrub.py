@@ -130,7 +130,26 @@ def test_any_text_becomes_one_bounded_encodable_line(text: str) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "_", "<", "a1", "a.", "1:", "a@", "a-", "http://", "*", "sk-", "Ab1", "0.", "project ", "[", "f:"],
+    [
+        "a",
+        "_",
+        "<",
+        "a1",
+        "1_",
+        "_1",
+        "a.",
+        "1:",
+        "a@",
+        "a-",
+        "http://",
+        "*",
+        "sk-",
+        "Ab1",
+        "0.",
+        "project ",
+        "[",
+        "f:",
+    ],
 )
 def test_hostile_repetition_costs_little_time(unit: str) -> None:
     started = time.process_time()
