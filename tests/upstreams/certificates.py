@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 _NOW = dt.datetime.now(dt.UTC)
 _DAY = dt.timedelta(days=1)
-_SIGNS = x509.KeyUsage(
+SIGNS = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=True,
     digital_signature=False,
@@ -36,7 +36,7 @@ class Authority:
         certificate = (
             self._builder(self._name, self._key.public_key(), _NOW + _DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(_SIGNS, critical=True)
+            .add_extension(SIGNS, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -20,7 +20,16 @@ from inferway.pipeline.flights import Flights
 from inferway.pipeline.journey import Journey
 from inferway.pipeline.judging import Judges
 from inferway.pipeline.lending import require_models, with_own_credentials
-from inferway.pipeline.plan import Plan, Route, Routes, make_calls, make_plan, media_of, urls_passed_on
+from inferway.pipeline.plan import (
+    COMPLETING,
+    Plan,
+    Route,
+    Routes,
+    make_calls,
+    make_plan,
+    media_of,
+    urls_passed_on,
+)
 from inferway.pipeline.ports import (
     Admission,
     ContentKeeper,
@@ -57,7 +66,6 @@ STOPPING = "stopping"
 """The message of a cancellation that ends a call because the server stops. One without any message means that the caller left."""
 COALESCED = "coalesced"
 """The kind of an answer that another request in flight paid for."""
-_COMPLETING = (Operation.CHAT, Operation.VISION)
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -165,7 +173,7 @@ class Pipeline:
         try:
             plan = self._plan(request, caller)
             # Elsewhere a schema is a parameter that is dropped and told like any other.
-            schema = request.parameters.schema if plan.operation in _COMPLETING else None
+            schema = request.parameters.schema if plan.operation in COMPLETING else None
             taken = None if schema is None else await self._judges.take(schema)
             ride = Ride(
                 record_id=self._moments.new_id(),

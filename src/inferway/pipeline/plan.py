@@ -25,8 +25,10 @@ from inferway.types import (
 )
 
 _KNOWN_ROUTES = 1_024
-_COMPLETING, _TRANSCRIPTION = (Operation.CHAT, Operation.VISION), Operation.TRANSCRIPTION
-"""Members of an enumeration are looked up by Python code, which is too much for every call."""
+COMPLETING = (Operation.CHAT, Operation.VISION)
+"""What is answered with completions."""
+# Members of an enumeration are looked up by Python code, which is too much for every call.
+_TRANSCRIPTION = Operation.TRANSCRIPTION
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, te
         raise _too_many("prompts", len(inputs.prompts), prompts_max)
     if len(inputs.texts) > texts_max:
         raise _too_many("texts", len(inputs.texts), texts_max)
-    if request.stream and inputs.operation not in _COMPLETING:
+    if request.stream and inputs.operation not in COMPLETING:
         raise BadRequest(f"{inputs.operation} cannot be streamed", code="stream_unsupported")
     if inputs.system is not None and request.parameters.system is not None:
         raise BadRequest("system is given in inputs and in parameters", code="conflicting_inputs")
@@ -162,7 +164,7 @@ def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[C
     media = tuple([loaded.get(item, item) for item in inputs.media]) if inputs.media else ()
     if inputs.operation is _TRANSCRIPTION:
         return (TranscriptionCall(audio=media[0], parameters=parameters),)
-    if inputs.operation not in _COMPLETING:
+    if inputs.operation not in COMPLETING:
         return (EmbeddingCall(items=inputs.texts or media, parameters=parameters),)
     system = _system(inputs.system if inputs.system is not None else parameters.system)
     if parameters.system is not None:
