@@ -1,5 +1,6 @@
 """Spend caps of a server with several workers, and budgets on the command line."""
 
+import contextlib
 import json
 import os
 import signal
@@ -28,15 +29,12 @@ def _key(data_dir: Path, name: str, *options: str) -> str:
 
 
 def _call(served: Served, key: str) -> tuple[int, dict[str, Any]]:
-    connection = HTTPConnection("127.0.0.1", served.port, timeout=60)
     body = fake_call() | {"parameters": {"max_tokens": 5}}
-    connection.request(
-        "POST", "/v1/inference", json.dumps(body), served.headers() | {"Authorization": f"Bearer {key}"}
-    )
-    answer = connection.getresponse()
-    found = json.loads(answer.read())
-    connection.close()
-    return answer.status, found
+    headers = served.headers() | {"Authorization": f"Bearer {key}"}
+    with contextlib.closing(HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection:
+        connection.request("POST", "/v1/inference", json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def test_workers_hold_one_cap_together_and_a_restart_does_not_forget_it(tmp_path: Path) -> None:
@@ -86,13 +84,13 @@ def test_what_a_killed_worker_had_reserved_stays_counted(tmp_path: Path) -> None
         slow = fake_call("fake-chat") | {"parameters": {"max_tokens": 5, "extra": {"latency_ms": 20_000}}}
 
         def hang() -> None:
-            connection = HTTPConnection("127.0.0.1", served.port, timeout=60)
             headers = served.headers() | {"Authorization": f"Bearer {key}"}
-            connection.request("POST", "/v1/inference", json.dumps(slow), headers)
-            try:
+            with (
+                contextlib.closing(HTTPConnection("127.0.0.1", served.port, timeout=60)) as connection,
+                contextlib.suppress(OSError),
+            ):
+                connection.request("POST", "/v1/inference", json.dumps(slow), headers)
                 connection.getresponse()
-            except OSError:
-                return
 
         with ThreadPoolExecutor(1) as pool:
             pool.submit(hang)

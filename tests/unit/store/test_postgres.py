@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from inferway.errors import StoreUnavailable
 from inferway.store.errors import StoreError
+from inferway.store.ledger import SqlLedger
 from inferway.store.migrations.revisions import revisions
 from inferway.store.postgres.database import PostgresDatabase
 from inferway.store.postgres.outage import Outage
+from inferway.store.usage_rows import COLUMNS, row_of
 from inferway.store.work import Work, ask
+from tests.contract.test_ledger import PLAIN
 from tests.databases.postgres import Postgres
 
 
@@ -176,3 +180,26 @@ def test_while_it_is_away_one_at_a_time_tries() -> None:
     assert outage.allows(), "one that was given up counts as failed"
     assert [outage.answered(), outage.answered()] == [True, False]
     assert [outage.allows(), outage.allows()] == [True, True]
+
+
+async def test_writers_who_add_the_same_records_in_another_order_do_not_wait_crosswise(
+    url: str, database: PostgresDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    await database.bring_up_to_date()
+    ledger = SqlLedger(database)
+    records = [replace(PLAIN, record_id=f"{number:02}") for number in range(50)]
+    other = await asyncpg.connect(url)
+    # Whoever comes to the record in the middle waits until the other writer gives it up, and holds all before it.
+    held = other.transaction()
+    await held.start()
+    filled = {**dict(zip(COLUMNS, row_of(PLAIN), strict=True)), "record_id": "25"}
+    places = ", ".join(f"${number}" for number in range(1, len(filled) + 1))
+    await other.execute(f"INSERT INTO usage ({', '.join(filled)}) VALUES ({places})", *filled.values())  # noqa: S608 - names of our own columns
+    writers = [asyncio.create_task(ledger.add(each)) for each in (records, records[::-1])]
+    async with asyncio.timeout(20):
+        while await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < len(writers):
+            await asyncio.sleep(0.01)
+    await held.rollback()
+    await other.close()
+    assert sum(await asyncio.gather(*writers)) == len(records)
+    assert "refuses" not in caplog.text
