@@ -15,6 +15,7 @@ from tests.openapi.program import MAKE, find_schemathesis
 STRICT = "INFERWAY_TEST_STRICT"
 RECORDINGS = "INFERWAY_TEST_RECORDINGS"
 LOCAL_MODELS = "INFERWAY_TEST_LOCAL_MODELS"
+BROWSER = "INFERWAY_TEST_BROWSER"
 DOCS_ENVIRONMENT = "INFERWAY_TEST_DOCS_ENVIRONMENT"
 
 
@@ -49,8 +50,8 @@ SUITES = (
     ),
     Suite(
         "chromium",
-        lambda: find_chromium() is not None,
-        "drives a real browser: install the package chromium",
+        lambda: (is_strict() or os.environ.get(BROWSER) == "1") and find_chromium() is not None,
+        f"drives a real browser for minutes: install the package chromium and set {BROWSER}=1",
     ),
     Suite(
         "site",
