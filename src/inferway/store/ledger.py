@@ -1,7 +1,6 @@
 """The rows of all calls in SQL, and what they come to."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 from msgspec.structs import replace
@@ -50,7 +49,6 @@ from inferway.usage.rollups import Rolled, roll, roll_changes
 
 _STEP_HOURS = 24
 _TRIES = 5
-_record_id = attrgetter("record_id")
 
 
 class _SomeAreThere(Exception):
@@ -151,7 +149,7 @@ class SqlLedger:
 
 def _insert(records: Sequence[UsageRecord]) -> Work[int]:
     # In the order of their keys, so that two who add the same records never wait crosswise.
-    records = sorted(records, key=_record_id)
+    records = sorted(records, key=lambda record: record.record_id)
     added = yield Fill("usage", "record_id", COLUMNS, list(map(row_of, records)))
     if added[0][0] != len(records):
         raise _SomeAreThere
