@@ -59,6 +59,7 @@ class Served:
                 found = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
             except Empty:
                 raise AssertionError(f"no {kind!r} came; standard error: {self.stderr}") from None
+            assert "event" in found, f"{found}; standard error: {self.stderr}"
             if found["event"] == kind:
                 return found
 
