@@ -231,6 +231,16 @@ def test_a_read_key_may_not_call(served: Served) -> None:
     assert (refused.returncode, "403" in refused.stderr) == (1, True)
 
 
+def test_a_folder_that_was_empty_is_told(tmp_path: Path) -> None:
+    """Else a mistaken --data-dir makes a key that the running server does not know, and nothing says why."""
+    first = run("key", "create", "--name", "x", "--json", data_dir=tmp_path / "mistaken")
+    assert "nothing was here: a new organization was founded" in first.stderr
+    assert str(tmp_path / "mistaken" / "credentials.toml") in first.stderr
+    second = run("key", "list", "--json", data_dir=tmp_path / "mistaken")
+    assert second.stderr == ""
+    assert told(second)["total"] == 3
+
+
 def test_keys_are_listed_without_their_text(tmp_path: Path) -> None:
     made = told(
         run(
@@ -258,7 +268,7 @@ def test_keys_are_listed_without_their_text(tmp_path: Path) -> None:
 def test_a_key_cannot_end_in_the_past_or_at_no_moment(tmp_path: Path, expires: str) -> None:
     ended = run("key", "create", "--name", "x", f"--expires={expires}", data_dir=tmp_path)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.splitlines()[-1].startswith("Error: ")
 
 
 def test_a_namespace_is_made_and_called_in(served: Served) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from inferway.access.administration import Administration
+from inferway.access.credentials import FILE_NAME as CREDENTIALS_FILE
 from inferway.access.directory import Directory
 from inferway.access.envelope import Kek, Ring
 from inferway.access.keyring import open_ring
@@ -23,6 +25,8 @@ from inferway.providers.local.pull import ModelStatus, PullFailed, PullOptions, 
 from inferway.providers.local.shelf import Busy, FileReport, Shelf
 from inferway.settings import Settings
 from inferway.usage.ledger import Ledger
+
+_log = logging.getLogger("inferway.store")
 
 _STRAGGLERS_S = 1.0
 _ENGINE_PACKAGES = {
@@ -62,6 +66,12 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
     store = Store(settings)
     try:
         await store.open()
+        if store.is_new:
+            # Somebody who named the wrong folder would make keys that no server knows.
+            _log.warning(
+                "nothing was here: a new organization was founded, with its first keys in %s",
+                settings.data_dir / CREDENTIALS_FILE,
+            )
         organizations = await store.directory.list_organizations()
         yield Office(
             store.directory, store.kept, store.contents, store.ledger, organizations[0].organization_id
