@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +78,7 @@ def sleep(seconds, sleep=time.sleep):
 
 time.sleep = sleep
 """
-"""The library refuses to sleep to a moment that has passed, which the kernel does not: one of a few microseconds on a busy machine."""
+"""The library refuses to sleep to a moment that has passed, such as for 0 s, which the kernel does not."""
 
 
 def _faked(clock: Path) -> dict[str, str]:
@@ -86,7 +87,7 @@ def _faked(clock: Path) -> dict[str, str]:
     patched.mkdir()
     (patched / "sitecustomize.py").write_text(_PATIENT_SLEEP)
     return {
-        "PYTHONPATH": str(patched),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(patched), os.environ.get("PYTHONPATH")))),
         "LD_PRELOAD": str(_LIBRARIES[0]),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",

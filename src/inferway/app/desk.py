@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,14 +66,15 @@ async def open_office(settings: Settings) -> AsyncIterator[Office]:
     """
     store = Store(settings)
     try:
+        began = datetime.now(UTC)
         await store.open()
-        if store.is_new:
+        organizations = await store.directory.list_organizations()
+        if organizations[0].created_at >= began:
             # Somebody who named the wrong folder would make keys that no server knows.
             _log.warning(
                 "nothing was here: a new organization was founded, with its first keys in %s",
                 settings.data_dir / CREDENTIALS_FILE,
             )
-        organizations = await store.directory.list_organizations()
         yield Office(
             store.directory, store.kept, store.contents, store.ledger, organizations[0].organization_id
         )

@@ -52,8 +52,6 @@ class Store:
         self.kept = SqlKeptAnswers(self.database)
         self.contents = SqlContents(self.database)
         self.is_open = False
-        self.is_new = False
-        """It was empty when it was opened, and is founded since."""
         self._opening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -63,7 +61,6 @@ class Store:
         """
         if self._remote is not None:
             await self._remote.bring_up_to_date()
-        self.is_new = not await self.directory.list_organizations()
         await found_or_recall(self.directory, self._settings.data_dir)
         self.is_open = True
 
