@@ -32,6 +32,10 @@ from inferway.usage.records import UsageRecord
 _HANDED_ON = ("service_name", "traces", "metrics", "sample_ratio", "metrics_every_s", "timeout_s", "ca_file")
 
 
+_WITHIN_S = 0.05
+_TOGETHER = 64
+
+
 class Watching:
     """The observers of one worker; all None when everything is switched off. `address_of` tells a provider's base URL.
 
@@ -91,6 +95,8 @@ class Watching:
 
     def start(self, sources: Sources) -> None:
         """Begin to look at the worker itself, and to send."""
+        if self._counting is not None:
+            self._counting.running = sources.running
         if self._tracer is not None:
             self._tracer.start()
         if self._board is not None:
@@ -143,23 +149,35 @@ async def metrics_port(settings: Settings) -> AsyncIterator[None]:
 
 
 class Later:
-    """Tells an observer of calls when their answers have left, and of all that ended in one turn of the loop together."""
+    """Tells an observer of calls after their answers have left, some calls together: what it does is cheap when it does it in a row.
+
+    While other calls are `running`, it learns of one within `_WITHIN_S` seconds; else in the loop's next turn, and at once by `tell`.
+    """
 
     def __init__(self, observer: Observer) -> None:
+        self.running: Callable[[], int] = lambda: 0
         self._observer = observer
         self._ended: list[tuple[UsageRecord, Parameters]] = []
+        self._is_due = False
 
     def ended(self, record: UsageRecord, parameters: Parameters) -> None:
         """See `Observer`."""
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self.tell)
         self._ended.append((record, parameters))
+        if len(self._ended) >= _TOGETHER or not self.running():
+            asyncio.get_running_loop().call_soon(self.tell)
+        elif not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(_WITHIN_S, self._tell_due)
 
     def tell(self) -> None:
         """Tells what was not told yet."""
         ended, self._ended = self._ended, []
         for record, parameters in ended:
             self._observer.ended(record, parameters)
+
+    def _tell_due(self) -> None:
+        self._is_due = False
+        self.tell()
 
 
 class Several:
