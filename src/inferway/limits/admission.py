@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from inferway.errors import TooManyRequests
@@ -92,78 +93,59 @@ class OpenAdmission:
         return None
 
 
-class LimitedTicket:
+class LimitedTicket(Struct, eq=False):
     """What one call holds: a place among its organization's calls, and tokens and money until it is known how much it used.
 
     `counts_use` says whether tokens or money must be reserved, `counts_money` whether money must be.
     """
 
-    __slots__ = (
-        "_caps",
-        "_money",
-        "_reserved",
-        "_spending",
-        "_tokens",
-        "_visit",
-        "_wall_clock",
-        "counts_money",
-        "counts_use",
-        "is_released",
-    )
-
-    def __init__(
-        self,
-        visit: Visit,
-        tokens: Bucket | None,
-        wall_clock: Callable[[], float],
-        caps: tuple[SpendCap, ...] | None = None,
-        spending: Spending | None = None,
-    ) -> None:
-        self._visit = visit
-        self._tokens = tokens
-        self._wall_clock = wall_clock
-        self._caps, self._spending = caps, spending
-        self._reserved = 0
-        self._money: Reservation | None = None
-        self.is_released = False
-        self.counts_money = caps is not None
-        self.counts_use = tokens is not None or caps is not None
+    visit: Visit
+    bucket: Bucket | None
+    """Where the call's tokens are counted."""
+    wall_clock: Callable[[], float]
+    caps: tuple[SpendCap, ...] | None = None
+    spending: Spending | None = None
+    counts_use: bool = False
+    counts_money: bool = False
+    is_released: bool = False
+    reserved: int = 0
+    money: Reservation | None = None
 
     def standing(self) -> Standing | None:
         """How the key stands with its limit at this moment; None without one."""
-        room = self._visit.room()
-        return None if room is None else _standing(room, self._wall_clock())
+        room = self.visit.room()
+        return None if room is None else _standing(room, self.wall_clock())
 
     async def reserve(self, *, tokens: int, microusd: int, record_id: str) -> None:
         """Take what the call may use at most; raises `TooManyRequests`, `QuotaExceeded` and `StoreUnavailable`.
 
         A call that costs nothing needs no room under a cap.
         """
-        if self._tokens is not None and tokens:
+        if self.bucket is not None and tokens:
             # More than the bucket holds is asked of a full one: all of it is taken.
-            asked = min(tokens, self._tokens.capacity)
-            refused = await self._visit.take_tokens(self._tokens, asked)
+            asked = min(tokens, self.bucket.capacity)
+            refused = await self.visit.take_tokens(self.bucket, asked)
             if refused is not None:
-                raise _too_many_tokens(refused, self._wall_clock())
-            self._reserved = asked
-        if self._caps is not None and self._spending is not None and microusd:
-            self._money = await self._spending.reserve(self._caps, microusd, record_id)
+                raise _too_many_tokens(refused, self.wall_clock())
+            self.reserved = asked
+        if self.caps is not None and self.spending is not None and microusd:
+            self.money = await self.spending.reserve(self.caps, microusd, record_id)
 
     async def settle(self, *, tokens: int, microusd: int | None) -> None:
         """Replace what was reserved by what was used; money of which nobody knows stays spent."""
-        if self._tokens is not None:
-            reserved, self._reserved = self._reserved, 0
-            await self._visit.correct_tokens(self._tokens, tokens - reserved)
-        money, self._money = self._money, None
-        if money is not None and self._spending is not None:
-            await self._spending.settle(money, microusd)
+        if self.bucket is not None:
+            reserved, self.reserved = self.reserved, 0
+            await self.visit.correct_tokens(self.bucket, tokens - reserved)
+        money, self.money = self.money, None
+        if money is not None and self.spending is not None:
+            await self.spending.settle(money, microusd)
 
     async def release(self) -> None:
         """Give the place back, and the tokens that were reserved and not settled. Money that was not settled stays spent."""
         self.is_released = True
-        if self._reserved or self._money is not None:
+        if self.reserved or self.money is not None:
             await self.settle(tokens=0, microusd=None)
-        await self._visit.leave()
+        await self.visit.leave()
 
 
 class LimitedAdmission:
@@ -199,7 +181,9 @@ class LimitedAdmission:
         visit = await self._counter.enter(key_id, organization_id, rules)
         if isinstance(visit, Refused):
             raise _too_many_calls(visit, self._wall_clock())
-        return LimitedTicket(visit, rules.tokens, self._wall_clock, caps, self._spending)
+        tokens, counts_money = rules.tokens, caps is not None
+        counts_use = counts_money or tokens is not None
+        return LimitedTicket(visit, tokens, self._wall_clock, caps, self._spending, counts_use, counts_money)
 
     async def standing(
         self, *, organization_id: str, key_id: str, per_minute: int | None = None

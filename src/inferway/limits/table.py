@@ -135,15 +135,13 @@ class Table:
 
     def enter(self, key_id: str, organization_id: str, rules: Rules) -> Held | Refused:
         """Let one call in, or say which limit has no room for it; a refused call takes nothing."""
-        is_locked = self._is_shared() and self._lock.acquire()
+        # As `_is_shared`, which would be one call more.
+        if self._cells[self._seats_cell] <= 1 or not self._lock.acquire():
+            return self._enter(key_id, organization_id, rules)
         try:
-            now = self._clock_us()
-            if rules.minute is None and rules.second is None:
-                return self._enter_organization(organization_id, rules.concurrent, now)
-            return self._enter_key(key_id, organization_id, rules, now)
+            return self._enter(key_id, organization_id, rules)
         finally:
-            if is_locked:
-                self._lock.release()
+            self._lock.release()
 
     def leave(self, cell: int | None) -> None:
         """One call of this process has ended."""
@@ -158,12 +156,12 @@ class Table:
         now = self._clock_us()
         at = self._key_at(key_id, now) + _NAME_BYTES
         by_minute, since_minute, by_second, since_second = _RATES.unpack_from(self._memory, at)
-        return room_of(
-            minute,
-            minute.owed(by_minute, since_minute, now) if minute is not None else 0,
-            second,
-            second.owed(by_second, since_second, now) if second is not None else 0,
-        )
+        if minute is not None:
+            by_minute = minute.owed(by_minute, since_minute, now)
+        # What was owed then is at least what is owed now: most of the time that says enough.
+        if second is not None and (minute is None or by_second > second.brim):
+            by_second = second.owed(by_second, since_second, now)
+        return room_of(minute, by_minute, second, by_second)
 
     def take_tokens(self, key_id: str, bucket: Bucket, tokens: int) -> Refused | None:
         """Take tokens for a call, or say that there are too few. More than the bucket holds are asked of a full one."""
@@ -227,8 +225,11 @@ class Table:
             with contextlib.suppress(BufferError):
                 self._memory.close()
 
-    def _enter_key(self, key_id: str, organization_id: str, rules: Rules, now: int) -> Held | Refused:
+    def _enter(self, key_id: str, organization_id: str, rules: Rules) -> Held | Refused:
+        now = self._clock_us()
         minute, second = rules.minute, rules.second
+        if minute is None and second is None:
+            return self._enter_organization(organization_id, rules.concurrent, now)
         at = self._key_at(key_id, now) + _NAME_BYTES
         by_minute, since_minute, by_second, since_second = _RATES.unpack_from(self._memory, at)
         refused = None
