@@ -40,6 +40,7 @@ _MISSES_WINDOW_S = 60.0
 _MAX_LISTED = 500_000
 """With more keys than that no list of them is kept."""
 _MAX_NAMESPACE_LENGTH = 128
+_MAX_MET = 1_024
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(sk_[0-9A-Za-z]{36}) *")
 
 
@@ -73,7 +74,8 @@ class Gate:
 
     A caller that was verified is known by the SHA-256 of its key and the namespace it named, until the store's generation changes: then
     everything is forgotten. The store is asked for its generation every `refresh_s` seconds, beside the requests. While it cannot
-    be asked, known callers go on for `grace_s` seconds and unknown ones get a 503.
+    be asked, known callers go on for `grace_s` seconds and unknown ones get a 503. A few who came last are also known by their headers as
+    they are, which saves the hash; what they send stands in memory anyway.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Gate:
         self._cached_keys, self._refresh_s, self._grace_s = cached_keys, refresh_s, grace_s
         self._clock, self._wall_clock = clock, wall_clock
         self._known: dict[tuple[bytes, bytes], _Known] = {}
+        self._met: dict[tuple[bytes | None, bytes | None], _Known] = {}
         self._unknown: dict[bytes, tuple[str, str | None]] = {}
         self._generation = self._epoch = -1
         self._is_away = False
@@ -109,20 +112,34 @@ class Gate:
         none, `Forbidden` for one that the key's scopes leave out and for an origin that the key does not allow, and
         `StoreUnavailable` when an unknown key cannot be looked up.
         """
-        # What is known by its digest has the form of a key: only what is not known is looked at.
-        is_usual = authorization is not None and authorization[:7] == b"Bearer "
-        key = authorization[7:] if authorization is not None and is_usual else _bearer_key(authorization)
+        key = _bearer_key(authorization)
         digest = digest_of(key)
         if self._clock() - self._looked_at >= self._refresh_s:
             await self._look_for_changes()
-        known, now = self._known.get((digest, namespace or b"")), self._wall_clock()
+        epoch, now = self._epoch, self._wall_clock()
+        known = self._known.get((digest, namespace or b""))
         if known is None or known.expires_at <= now:
-            key = _bearer_key(authorization)
-            known = await self._verify(key, digest_of(key), namespace)
+            known = await self._verify(key, digest, namespace)
         if known.allowed_origins:
             _require_origin(known.allowed_origins, origin)
+        elif epoch == self._epoch:
+            if len(self._met) >= _MAX_MET:
+                self._met.clear()
+            self._met[authorization, namespace] = known
         self._used[known.caller.key_id] = now
         return known.caller
+
+    def find(self, authorization: bytes | None, namespace: bytes | None) -> Caller | None:
+        """The caller who came with the very same headers a moment ago; None for anybody else, whom `authenticate` judges."""
+        known = self._met.get((authorization, namespace))
+        if known is None or self._clock() - self._looked_at >= self._refresh_s:
+            return None
+        now = self._wall_clock()
+        if known.expires_at <= now:
+            return None
+        caller = known.caller
+        self._used[caller.key_id] = now
+        return caller
 
     async def identify(self, authorization: bytes | None, origin: bytes | None = None) -> Holder:
         """Who administers with this key; always read from the store.
@@ -147,6 +164,7 @@ class Gate:
         """Drops everything remembered, so that a change made here counts at once."""
         self._epoch += 1
         self._known.clear()
+        self._met.clear()
         self._unknown.clear()
 
     async def aclose(self) -> None:

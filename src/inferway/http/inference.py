@@ -37,6 +37,10 @@ _STOPPING_HINT_S = 2.0
 class Authenticates(Protocol):
     """Turns the Authorization, X-Namespace and Origin headers into a caller; raises `GatewayError`."""
 
+    def find(self, authorization: bytes | None, namespace: bytes | None) -> Caller | None:
+        """A caller who is known already and may come from anywhere; None: `authenticate` knows."""
+        ...
+
     async def authenticate(
         self, authorization: bytes | None, namespace: bytes | None, origin: bytes | None = None
     ) -> Caller: ...
@@ -75,9 +79,10 @@ class InferenceEndpoint:
         caller: Caller | None = None
         ticket: Ticket | None = None
         try:
-            caller = await self._gate.authenticate(
-                headers.get(b"authorization"), headers.get(b"x-namespace"), headers.get(b"origin")
-            )
+            authorization, namespace = headers.get(b"authorization"), headers.get(b"x-namespace")
+            caller = self._gate.find(authorization, namespace)
+            if caller is None:
+                caller = await self._gate.authenticate(authorization, namespace, headers.get(b"origin"))
             require_permission(caller, Permission.WRITE)
             require_json_type(headers.get(b"content-type"), headers.get(b"content-encoding"))
             key = headers.get(b"idempotency-key")
