@@ -72,6 +72,27 @@ class Rates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     request: Rate | None = None
 
 
+class PlainPrices(Struct, frozen=True):
+    """What plain tokens in and out cost, in micro-dollars for `unit` of them: `cost_usd`, for the calls that are nearly all calls."""
+
+    input: int
+    output: int
+    unit: int
+    version: str
+
+    def price(self, usage: Usage) -> Price | None:
+        """The price; None for anything but plain tokens."""
+        given, made = usage.input, usage.output + usage.reasoning
+        if usage.cached_read or usage.cache_write or usage.audio_input or usage.audio_ms:
+            return None
+        if usage.characters or usage.images or given < 0 or made < 0 or not (given or made):
+            return None
+        # Half a micro-dollar is rounded up.
+        unit = self.unit
+        twice = 2 * (given * self.input + made * self.output)
+        return Price(microusd=(twice + unit) // (2 * unit), version=self.version)
+
+
 class _Stage(Struct, frozen=True):
     """Prices from a day on; the later stage wins."""
 
@@ -101,9 +122,16 @@ class Prices:
         self._table: _Table | None = None
         self._remembered: dict[tuple[str, str], _Model | None] = {}
         self._unpriced: dict[tuple[str, str], int] = {}
+        self._plain: dict[tuple[str, str], PlainPrices | None] = {}
 
     def price(self, provider: str, model: str, usage: Usage, at: datetime | None = None) -> Price | None:
         """What the usage costs at a moment (now); None when nobody counted or any part of it has no known price."""
+        key = (provider, model)
+        plain = self._plain.get(key)
+        if plain is not None and usage.source != "none":
+            price = plain.price(usage)
+            if price is not None:
+                return price
         own = self._own.get(f"{provider}/{model}".lower()) if self._own else None
         if own is None and provider in FREE_PROVIDERS:
             return Price(microusd=0, version="free")
@@ -112,14 +140,14 @@ class Prices:
         rates = own or self._table_rates(provider, model, at)
         if rates is None:
             return None
-        exact = plain_microusd(usage, rates)
-        if exact is None:
-            dollars = cost_usd(usage, rates)
-            if dollars is None:
-                return None
-            exact = dollars * _MILLION
-        microusd = int(exact.to_integral_value(ROUND_HALF_UP))
-        return Price(microusd=microusd, version="settings" if own else self._read_table().version)
+        version = "settings" if own else self._read_table().version
+        if key not in self._plain and (own or self._is_for_good(provider, model)):
+            self._learn(key, plain_prices(rates, version))
+        dollars = cost_usd(usage, rates)
+        if dollars is None:
+            return None
+        microusd = int((dollars * _MILLION).to_integral_value(ROUND_HALF_UP))
+        return Price(microusd=microusd, version=version)
 
     @property
     def unpriced(self) -> Mapping[tuple[str, str], int]:
@@ -155,6 +183,16 @@ class Prices:
         holding = [stage for stage in found.prices if stage.start is None or stage.start <= day]
         return (holding[-1] if holding else found.prices[0]).rates
 
+    def _is_for_good(self, provider: str, model: str) -> bool:
+        """Whether the table knows one price of a model, whatever the day."""
+        found = self._find_model(provider, model)
+        return found is not None and len(found.prices) == 1
+
+    def _learn(self, key: tuple[str, str], plain: PlainPrices | None) -> None:
+        if len(self._plain) >= _MAX_REMEMBERED:
+            self._plain.clear()
+        self._plain[key] = plain
+
     def _find_model(self, provider: str, model: str) -> _Model | None:
         key = (provider, model)
         if key not in self._remembered:
@@ -172,20 +210,13 @@ class Prices:
         return self._table
 
 
-def plain_microusd(usage: Usage, rates: Rates) -> Decimal | None:
-    """What `cost_usd` says, for the calls that are nearly all calls: plain tokens in and out at plain prices; None for any other.
-
-    Dollars for a million tokens are micro-dollars for one.
-    """
+def plain_prices(rates: Rates, version: str) -> PlainPrices | None:
+    """The short way to what these rates say; None when even plain tokens have no plain price."""
     entry, exit_ = rates.input, rates.output
     if entry is None or exit_ is None or entry.tiers or exit_.tiers or rates.request is not None:
         return None
-    if usage.cached_read or usage.cache_write or usage.audio_input or usage.audio_ms:
-        return None
-    output = usage.output + usage.reasoning
-    if usage.characters or usage.images or usage.input < 0 or output < 0 or not (usage.input or output):
-        return None
-    return usage.input * entry.base + output * exit_.base
+    (given, given_part), (made, made_part) = entry.base.as_integer_ratio(), exit_.base.as_integer_ratio()
+    return PlainPrices(given * made_part, made * given_part, given_part * made_part, version)
 
 
 def cost_usd(usage: Usage, rates: Rates) -> Decimal | None:

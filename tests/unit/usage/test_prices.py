@@ -1,7 +1,7 @@
 """Prices: each meter once, by its own price; unknown is never zero; the operator's own prices stand above the table."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inferway.types import Usage
-from inferway.usage.prices import OwnPrice, Price, Prices, Rate, Rates, cost_usd, plain_microusd
+from inferway.usage.prices import OwnPrice, Price, Prices, Rate, Rates, cost_usd, plain_prices
 
 PRICES = Prices()
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -202,12 +202,27 @@ def test_more_of_anything_never_costs_less(meters: dict[str, int], more: str) ->
         assert (less or 0) <= (greater or 0)
 
 
-@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6))
-def test_plain_tokens_cost_the_same_by_the_short_way(given_in: int, given_out: int, thought: int) -> None:
-    used = usage(input=given_in, output=given_out, reasoning=thought)
-    rates = Rates(input=Rate(Decimal("0.151")), output=Rate(Decimal("0.6007")))
-    exact, dollars = plain_microusd(used, rates), cost_usd(used, rates)
-    assert exact == (None if dollars is None else dollars * 1_000_000)
+@given(
+    st.fixed_dictionaries(dict.fromkeys(("input", "output", "reasoning"), COUNT)),
+    st.decimals(0, 1000, places=4),
+    st.decimals(0, 1000, places=7),
+)
+def test_plain_tokens_cost_the_same_by_the_short_way(
+    meters: dict[str, int], entry: Decimal, made: Decimal
+) -> None:
+    used, rates = usage(**meters), Rates(input=Rate(entry), output=Rate(made))
+    plain, dollars = plain_prices(rates, "v"), cost_usd(used, rates)
+    assert plain is not None
+    rounded = dollars and int((dollars * 1_000_000).to_integral_value(ROUND_HALF_UP))
+    assert plain.price(used) == (None if rounded is None else Price(microusd=rounded, version="v"))
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(METERS, COUNT)))
+def test_a_price_is_the_same_when_the_model_was_priced_before(meters: dict[str, int]) -> None:
+    fresh, used = Prices({"openai/mine": OwnPrice(input=0.3, output=1.7)}), usage(**meters)
+    for name in ("gpt-4o", "mine"):
+        first = fresh.price("openai", name, used)
+        assert fresh.price("openai", name, used) == first
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
