@@ -87,7 +87,7 @@ class _Played:
 
     def __init__(self, response: WireResponse) -> None:
         self.status = response.status
-        self.headers = response.headers
+        self.headers = dict(response.headers)
         self._body = response.body
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -103,7 +103,7 @@ class SimulatedTransport:
             answer = self._answer(url, wire, prompt)
             if answer.status != 200:
                 stream = Stream([answer.body], is_cut=False)
-                stream.status, stream.headers = answer.status, answer.headers
+                stream.status, stream.headers = answer.status, dict(answer.headers)
             else:
                 is_cut = self.weather[_host(url)] == "cutting"
                 pieces = wire.stream(prompt)

@@ -46,7 +46,7 @@ class WireResponse(Struct, frozen=True, kw_only=True):
     """A whole HTTP answer; header names are lower case, repeated headers joined by ', '."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
 

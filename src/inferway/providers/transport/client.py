@@ -151,7 +151,8 @@ class _Exchange(Struct, eq=False):
 
     def _let_go(self) -> None:
         if self.connection is not None:
-            keep_alive = self.answer.headers.get("keep-alive") if self.answer is not None else None
+            # An answer that came whole in the usual form says nothing of it.
+            keep_alive = self.answer.parsed.get("keep-alive") if self.answer is not None else None
             self.pool.give_back(self.address.route.origin, self.connection, keep_alive)
             self.connection = None
 
@@ -180,7 +181,7 @@ class OpenedStream:
         except BaseException:
             exchange.end()
             raise
-        self.status, self.headers = answer.status, answer.headers
+        self.status, self.headers = answer.status, answer.parsed
         return self
 
     async def __aexit__(
@@ -209,7 +210,7 @@ class OpenedStream:
 
 def is_encoded(answer: Answer) -> bool:
     """Whether the body has a content coding, all of which we said we do not take."""
-    coding = answer.headers.get("content-encoding")
+    coding = answer.parsed.get("content-encoding")
     return coding is not None and coding.strip().lower() not in ("", "identity")
 
 
@@ -221,7 +222,7 @@ def refuse_encoded(answer: Answer) -> None:
 
 def plain_body(answer: Answer) -> bytes:
     """The body, or nothing for an error whose body came encoded: its status still tells. A 2xx that came encoded is refused."""
-    if "content-encoding" in answer.headers and answer.body_bytes and is_encoded(answer):
+    if answer.parsed and answer.body_bytes and is_encoded(answer):
         refuse_encoded(answer)
         return b""
     return answer.body()

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Mapping
 from io import BytesIO
 from math import inf
 from typing import Any
@@ -13,7 +14,7 @@ from msgspec import Struct
 from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderTls
 from inferway.outbox import Outbox
 from inferway.providers.transport.limits import Limits
-from inferway.providers.transport.whole import find_whole
+from inferway.providers.transport.whole import SentHeaders, find_whole
 
 _LARGE_BODY = 64 * 1024
 _DIRECT_BODY = 128 * 1024
@@ -28,12 +29,16 @@ class ConnectionDropped(Exception):
 
 
 class Answer(Struct, eq=False):
-    """One answer while it arrives. `future` ends when it is complete, or for a stream when its head is there."""
+    """One answer while it arrives. `future` ends when it is complete, or for a stream when its head is there.
+
+    `lines` are the headers of an answer that arrived whole in the usual form; those of any other are `parsed`.
+    """
 
     future: asyncio.Future[None]
     max_bytes: int
     streaming: bool
-    headers: dict[str, str] = {}
+    lines: bytes = b""
+    parsed: dict[str, str] = {}
     parts: list[bytes] = []
     status: int = 0
     large: BytesIO | None = None
@@ -71,6 +76,11 @@ class Answer(Struct, eq=False):
             # Not a copy, as long as nobody looks into the buffer any more: hence not before the reader asks.
             return self.large.getvalue()
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by name, in lower case."""
+        return SentHeaders(self.lines) if self.lines else self.parsed
 
     @property
     def ended(self) -> bool:
@@ -233,11 +243,12 @@ class Connection(asyncio.BufferedProtocol):
         if whole is None or len(whole.body) > answer.max_bytes:
             return False
         answer.received = len(data)
-        answer.status, answer.headers = whole.status, whole.headers
-        answer.body_bytes = answer.buffered = answer.expected = len(whole.body)
+        answer.status, answer.lines = whole.status, whole.lines
+        answer.body_bytes = len(whole.body)
         answer.parts.append(whole.body)
-        answer.head_done = answer.keep_alive = True
-        answer.finish()
+        answer.head_done = answer.keep_alive = answer.complete = True
+        if not answer.future.done():
+            answer.future.set_result(None)
         return True
 
     def _hold_back(self, answer: Answer) -> None:
@@ -315,7 +326,7 @@ class Connection(asyncio.BufferedProtocol):
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         answer.head_bytes += len(name) + len(value) + 4
-        headers = answer.headers
+        headers = answer.parsed
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
@@ -325,7 +336,7 @@ class Connection(asyncio.BufferedProtocol):
         status = self._parser.get_status_code()
         self._interim = status < 200
         if self._interim:
-            answer.headers.clear()
+            answer.parsed.clear()
             return
         answer.status = status
         answer.head_done = True
@@ -358,8 +369,8 @@ class Connection(asyncio.BufferedProtocol):
         """Refuse at once what cannot end well: a body that is announced too large, a transfer coding we did not ask for."""
         if answer.head_bytes > self._limits.head_bytes:
             answer.fail(ProviderBadAnswer("The provider's answer has headers that are too large."))
-        coding = answer.headers.get("transfer-encoding")
-        length = answer.headers.get("content-length")
+        coding = answer.parsed.get("transfer-encoding")
+        length = answer.parsed.get("content-length")
         if coding is not None:
             if coding.strip().lower() != "chunked":
                 answer.fail(

@@ -1,26 +1,60 @@
 """Answers that arrived whole and in the usual form: read at once, where the parser would make a call of ours for every header."""
 
 import re
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 _LARGEST = 64 * 1024
-_HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t -~]*)?\r\n"
-    rb"((?:[-!#$%&'*+.^_`|~0-9A-Za-z]+:[ \t]*(?:[!-~](?:[ \t!-~]*[!-~])?)?\r\n)+)\r\n"
+_VALUE = rb"[ \t]*(?:[!-~](?:[ \t!-~]*[!-~])?)?\r\n"
+_LINE = (
+    # What says how the answer is framed or coded, or when the connection ends, is one of the lines below, or not usual.
+    rb"(?:(?!(?i:content-length|transfer-encoding|connection|proxy-connection|upgrade|keep-alive|content-encoding):)"
+    rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:" + _VALUE + rb"|(?i:connection:[ \t]*keep-alive)\r\n)*"
 )
-"""A head that cannot be read in two ways: no line that goes on in the next, no blanks where they mean nothing, only printable ASCII."""
-_LINE = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
-_BODILESS = (204, 304)
-_DIGITS = 9
+_HEAD = re.compile(
+    rb"HTTP/1\.1 (?!204|304)([2-5][0-9][0-9])(?: [\t -~]*)?\r\n"
+    rb"(" + _LINE + rb"(?i:content-length):[ \t]*([0-9]{1,9})\r\n" + _LINE + rb")\r\n"
+)
+"""A head that cannot be read in two ways: no line that goes on in the next, no blanks where they mean nothing, only printable ASCII,
+one length, and nothing else about framing or the connection but that it stays. No line fits two places of it.
+"""
+_PARTS = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
 
 
 class Whole(Struct, frozen=True):
-    """An answer: names of headers are in lower case, values of the same name are joined by commas."""
+    """An answer: `lines` are those of its headers."""
 
     status: int
-    headers: dict[str, str]
+    lines: bytes
     body: bytes
+
+
+class SentHeaders(Mapping[str, str]):
+    """The headers in some lines, read when somebody asks for one: names are in lower case, values of the same name joined by commas."""
+
+    __slots__ = ("_lines", "_read")
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        self._read: dict[str, str] | None = None
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers())
+
+    def __len__(self) -> int:
+        return len(self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        if self._read is None:
+            self._read = {}
+            for name, value in _PARTS.findall(self._lines.decode("ascii")):
+                key = name.lower()
+                self._read[key] = f"{self._read[key]}, {value}" if key in self._read else value
+        return self._read
 
 
 def find_whole(data: memoryview, head_bytes: int) -> Whole | None:
@@ -28,31 +62,6 @@ def find_whole(data: memoryview, head_bytes: int) -> Whole | None:
     content = bytes(data) if len(data) <= _LARGEST else b""
     end = content.find(b"\r\n\r\n") + 4
     head = _HEAD.fullmatch(content, 0, end) if 4 <= end <= head_bytes else None
-    if head is None:
+    if head is None or int(head[3]) != len(content) - end:
         return None
-    status = int(head[1])
-    lines = _LINE.findall(head[2].decode("ascii"))
-    headers = {name.lower(): value for name, value in lines}
-    if len(headers) != len(lines):
-        headers = _joined(lines)
-    if status in _BODILESS or not _is_usual(headers, len(content) - end):
-        return None
-    return Whole(status, headers, content[end:])
-
-
-def _is_usual(headers: dict[str, str], size: int) -> bool:
-    """Whether headers say nothing about framing but that the body has this size, and nothing of the connection but that it stays."""
-    length = headers.get("content-length", "")
-    if not length.isdecimal() or len(length) > _DIGITS or int(length) != size:
-        return False
-    if "transfer-encoding" in headers or "upgrade" in headers or "proxy-connection" in headers:
-        return False
-    return "connection" not in headers or headers["connection"].lower() == "keep-alive"
-
-
-def _joined(lines: list[tuple[str, str]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in lines:
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return headers
+    return Whole(int(head[1]), head[2], content[end:])
