@@ -225,7 +225,8 @@ class Pipeline:
     def _plan(self, request: InferenceRequest, caller: Caller) -> Plan:
         bounds = self._bounds
         plan = make_plan(request, self._routes, prompts_max=bounds.prompts_max, texts_max=bounds.texts_max)
-        require_models(plan, caller)
+        if caller.models:
+            require_models(plan, caller)
         return with_own_credentials(plan, caller, self._lender)
 
     async def _load(self, ride: Ride) -> dict[Media, Media]:

@@ -11,6 +11,7 @@ from inferway.pipeline.ports import Registry
 from inferway.pipeline.request import InferenceRequest
 from inferway.providers.base import Capability, Credential, Provider, Target
 from inferway.types import (
+    NO_PARAMETERS,
     Call,
     ChatCall,
     EmbeddingCall,
@@ -49,11 +50,11 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class Routes:
-    """Where calls may go, by provider, model and operation; what was asked for once is remembered."""
+    """Where calls may go, by provider, model and operation; what was asked for once is remembered, as the plan that has no other route."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._known: dict[tuple[str, str, Operation], Route] = {}
+        self._known: dict[tuple[str, str, Operation], Plan] = {}
 
     def serving(self, operation: Operation) -> tuple[str, ...]:
         """Names of the providers that can serve an operation."""
@@ -61,14 +62,18 @@ class Routes:
 
     def get(self, name: str, model: str, operation: Operation) -> Route:
         """The route; raises `BadRequest` for an unknown provider or an operation that it lacks."""
+        return self.only(name, model, operation).routes[0]
+
+    def only(self, name: str, model: str, operation: Operation) -> Plan:
+        """The plan of a call that may go nowhere else; raises as `get`."""
         key = (name, model, operation)
-        route = self._known.get(key)
-        if route is None:
+        plan = self._known.get(key)
+        if plan is None:
             route = _make_route(name, model, operation, self._registry)
             if len(self._known) >= _KNOWN_ROUTES:
                 self._known.clear()
-            self._known[key] = route
-        return route
+            self._known[key] = plan = Plan(operation=operation, routes=(route,))
+        return plan
 
 
 def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, texts_max: int) -> Plan:
@@ -86,12 +91,15 @@ def make_plan(request: InferenceRequest, routes: Routes, *, prompts_max: int, te
         raise _too_many("texts", len(inputs.texts), texts_max)
     if request.stream and inputs.operation not in COMPLETING:
         raise BadRequest(f"{inputs.operation} cannot be streamed", code="stream_unsupported")
-    if inputs.system is not None and request.parameters.system is not None:
-        raise BadRequest("system is given in inputs and in parameters", code="conflicting_inputs")
-    require_tools(request.parameters)
-    first = routes.get(request.provider, request.model or "", inputs.operation)
+    if request.parameters is not NO_PARAMETERS:
+        if inputs.system is not None and request.parameters.system is not None:
+            raise BadRequest("system is given in inputs and in parameters", code="conflicting_inputs")
+        require_tools(request.parameters)
+    plan = routes.only(request.provider, request.model or "", inputs.operation)
+    if not request.fallbacks and not inputs.ignored and not request.enable_semantic_cache:
+        return plan
     others = [routes.get(other.provider, other.model, inputs.operation) for other in request.fallbacks]
-    return Plan(operation=inputs.operation, routes=(first, *others), warnings=_warnings(request))
+    return replace(plan, routes=(*plan.routes, *others), warnings=_warnings(request))
 
 
 def _too_many(name: str, count: int, most: int) -> BadRequest:
@@ -131,8 +139,6 @@ def _make_route(name: str, model: str, operation: Operation, registry: Registry)
 
 
 def _warnings(request: InferenceRequest) -> tuple[str, ...]:
-    if not request.inputs.ignored and not request.enable_semantic_cache:
-        return ()
     said = [f"inputs.{name} was ignored: nothing reads it" for name in request.inputs.ignored]
     if request.enable_semantic_cache:
         said.append("the semantic cache is off on this server: the call was not looked up or kept")
