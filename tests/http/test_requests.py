@@ -161,7 +161,10 @@ def test_calls_are_picked(house: House, query: str, expected: list[str] | None) 
     assert house.list(query) == expected
 
 
-@pytest.mark.parametrize("query", ["cursor=x", "limit=0", "limit=501", "status=what", "start=yesterday"])
+@pytest.mark.parametrize(
+    "query",
+    ["cursor=x", "cursor=999999999999999999_a", "limit=0", "limit=501", "status=what", "start=yesterday"],
+)
 def test_what_cannot_be_asked_is_refused(house: House, query: str) -> None:
     assert house.get(f"{REQUESTS}?{query}").status == 422
 

@@ -28,7 +28,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = "cursor"
     about: str = "The `next_cursor` of an earlier page."
-    form: str = "^[0-9]{1,18}_[0-9a-f]{1,64}$"
+    form: str = "^[0-9]{1,17}_[0-9a-f]{1,64}$"
 
     def read(self, text: str) -> CallPlace | None:
         """See `Parameter`."""
