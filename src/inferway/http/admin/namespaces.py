@@ -8,8 +8,8 @@ from msgspec import UNSET
 from inferway.access.administration import Administration
 from inferway.access.directory import Directory
 from inferway.access.gate import require_permission
-from inferway.access.records import Namespace, Permission
-from inferway.access.scopes import permits
+from inferway.access.records import Credentials, Namespace, Permission
+from inferway.access.scopes import ResourceType, permits
 from inferway.errors import Forbidden
 from inferway.http.admin.answers import Namespaces, RemovedNamespace, ShownNamespace
 from inferway.http.admin.bodies import NamespaceBody, NamespacePatch, NamespaceQuery
@@ -122,9 +122,9 @@ class NamespaceRoutes:
     async def create(self, visit: Visit) -> ShownNamespace:
         """A new namespace."""
         body = await visit.body(_body)
-        _require_admin_for_some(visit, body)
         if not visit.may_see("namespace", body.namespace_name):
             raise Forbidden("This key's scopes leave that out.", code="scope_denied")
+        _require_admin_for_some(visit, body, (body.namespace_name,))
         namespace = await self._administration.create_namespace(
             visit.organization_id,
             body.namespace_name,
@@ -153,8 +153,8 @@ class NamespaceRoutes:
     async def change(self, visit: Visit) -> ShownNamespace:
         """Changes those fields that are given."""
         body = await visit.body(_patch)
-        _require_admin_for_some(visit, body)
         was = await self._namespace(visit)
+        _require_admin_for_some(visit, body, (was.namespace_id, was.name), was.credentials)
         changes: dict[str, Any] = {}
         if body.namespace_name is not UNSET:
             changes["name"] = self._require_within(visit, was, body.namespace_name)
@@ -206,11 +206,31 @@ class NamespaceRoutes:
         return name
 
 
-def _require_admin_for_some(visit: Visit, body: NamespaceBody | NamespacePatch) -> None:
-    """What a namespace may spend, with whose credentials, and what it keeps is an administrator's to say."""
+def _require_admin_for_some(
+    visit: Visit,
+    body: NamespaceBody | NamespacePatch,
+    names: tuple[str, ...],
+    lent: Credentials | None = None,
+) -> None:
+    """What a namespace may spend, with whose credentials, and what it keeps is an administrator's to say, of the namespace and the secrets.
+
+    `lent` are the credentials that it has: who may not touch a secret may leave it where it is.
+    """
     none = None if isinstance(body, NamespaceBody) else UNSET
-    if any(each is not none for each in (body.spend_budget, body.llm_credentials, body.keep_content)):
-        require_permission(visit.holder, Permission.ADMIN)
+    if all(each is none for each in (body.spend_budget, body.llm_credentials, body.keep_content)):
+        return
+    require_permission(visit.holder, Permission.ADMIN)
+    _require_scope(visit, "namespace", names)
+    for provider, secret_name in (body.llm_credentials or {}).items():
+        borrowed = (lent or {}).get(provider)
+        if borrowed is None or borrowed.secret_name != secret_name:
+            _require_scope(visit, "secret", (secret_name,))
+
+
+def _require_scope(visit: Visit, kind: ResourceType, names: tuple[str, ...]) -> None:
+    """Raises `Forbidden` unless the key's scopes let it administer a thing."""
+    if not permits(visit.holder.key.scopes, kind, names, visit.organization_id, str(Permission.ADMIN)):
+        raise Forbidden("This key's scopes leave that out.", code="scope_denied")
 
 
 def _attributes(was: dict[str, Any], body: NamespaceBody | NamespacePatch) -> dict[str, Any]:

@@ -149,6 +149,10 @@ class UserRoutes:
             value = getattr(body, field)
             if value is not UNSET:
                 changes[name] = empty if value is None else value
+        now = msgspec.structs.replace(was, **changes)
+        if not BY_ROLE[was.role].includes(BY_ROLE[now.role]):
+            # Its keys and its own sessions may do more from then on, whoever has them.
+            _require_no_less(visit.holder, now)
         return shown_user(await self._administration.change_user(was, visit.actor, **changes))
 
     async def set_password(self, visit: Visit) -> Done:
