@@ -23,7 +23,7 @@ from inferway.access.records import (
     new_id,
 )
 from inferway.access.scopes import Scope
-from inferway.errors import Conflict
+from inferway.errors import Conflict, NotFound
 from inferway.store.directory import SqlDirectory
 from inferway.store.memory.directory import MemoryDirectory
 from inferway.store.work import SqlDatabase
@@ -196,6 +196,9 @@ async def test_a_removed_users_keys_are_gone(directory: Directory) -> None:
     await directory.remove_user(given.user)
     assert await directory.find_key(given.keys[0].digest) is None
     assert await directory.list_users(given.user.organization_id) == ()
+    with pytest.raises(NotFound) as refused:
+        await directory.add_key(given.keys[0])
+    assert refused.value.code == "user_not_found"
 
 
 async def test_audit_events_are_filtered_ordered_and_paged(directory: Directory) -> None:

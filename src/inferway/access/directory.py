@@ -96,7 +96,9 @@ class Directory(Protocol):
         """Removes a user and all its keys."""
         ...
 
-    async def add_key(self, key: ApiKey, *, event: AuditEvent | None = None) -> None: ...
+    async def add_key(self, key: ApiKey, *, event: AuditEvent | None = None) -> None:
+        """Stores a new key; `NotFound` (`user_not_found`) when its user was removed meanwhile."""
+        ...
 
     async def replace_key(self, key: ApiKey, *, was: ApiKey, event: AuditEvent | None = None) -> None:
         """Stores a changed key under its `key_id`; `last_used_at` is left as it is stored, and does not count as a change."""

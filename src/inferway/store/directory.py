@@ -9,7 +9,7 @@ from msgspec import Struct
 from inferway.access.directory import AuditFilter, Founding
 from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, Session, User, signed_in
 from inferway.access.secrets import SealedSecret
-from inferway.errors import Conflict
+from inferway.errors import Conflict, NotFound
 from inferway.store.moments import to_microseconds
 from inferway.store.rows import Table
 from inferway.store.work import Each, SqlDatabase, Taken, Work, ask
@@ -156,7 +156,13 @@ class SqlDirectory:
 
     async def add_key(self, key: ApiKey, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
-        await self._add(self._keys, key, event, taken="key_name_taken")
+
+        def add() -> Work[None]:
+            if not (yield ask("SELECT 1 FROM users WHERE user_id = $1", key.user_id)):
+                raise NotFound("There is no such user.", code="user_not_found")
+            yield from self._keys.insert(key)
+
+        await self._change(add(), event=event, taken="key_name_taken")
 
     async def replace_key(self, key: ApiKey, *, was: ApiKey, event: AuditEvent | None = None) -> None:
         """See `Directory`."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from inferway.access.directory import AuditFilter, Founding
 from inferway.access.records import ApiKey, AuditEvent, Namespace, Organization, Session, User, signed_in
 from inferway.access.secrets import SealedSecret
-from inferway.errors import Conflict, StoreUnavailable
+from inferway.errors import Conflict, NotFound, StoreUnavailable
 
 R = TypeVar("R", bound=Struct)
 
@@ -160,6 +160,8 @@ class MemoryDirectory:
     async def add_key(self, key: ApiKey, *, event: AuditEvent | None = None) -> None:
         """See `Directory`."""
         self._require()
+        if key.user_id not in self._users:
+            raise NotFound("There is no such user.", code="user_not_found")
         self._require_free_key(key)
         self._keys[key.key_id] = key
         self._changed(event)
