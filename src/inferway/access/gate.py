@@ -13,6 +13,8 @@ from inferway.access.caps import caps_of
 from inferway.access.directory import Directory
 from inferway.access.keys import digest_of, is_well_formed
 from inferway.access.records import (
+    BY_ROLE,
+    DASHBOARD,
     ApiKey,
     Caller,
     Credentials,
@@ -386,8 +388,12 @@ def _require_active(key: ApiKey, digest: bytes, now: datetime) -> None:
 
 
 def _allowed(key: ApiKey, user: User) -> Permission:
-    """What a key may do: a viewer's keys can only read."""
-    return Permission.READ if user.role is Role.VIEWER else key.permission
+    """What a key may do: a viewer's keys can only read.
+
+    A user's own sessions do no more than the role lets them, also when it was taken back while they began.
+    """
+    is_bound = user.role is Role.VIEWER or key.created_by == DASHBOARD
+    return BY_ROLE[user.role] if is_bound and key.permission.includes(BY_ROLE[user.role]) else key.permission
 
 
 def _require_origin(allowed: tuple[str, ...], origin: bytes | None) -> None:

@@ -10,7 +10,7 @@ from inferway.access.administration import Actor, Administration
 from inferway.access.founding import new_key
 from inferway.access.gate import Gate
 from inferway.access.keyring import Keyring
-from inferway.access.records import DASHBOARD, Permission, Role, User, UserStatus
+from inferway.access.records import DASHBOARD, ApiKey, AuditEvent, Permission, Role, User, UserStatus
 from inferway.access.sessions import Sessions, mint_link
 from inferway.errors import BadRequest, Unauthorized
 from inferway.store.memory.directory import MemoryDirectory
@@ -153,6 +153,23 @@ async def test_a_users_sessions_share_one_key_that_follows_the_role(house: House
     assert [(key.name, key.created_by) for key in keys] == [("dashboard", DASHBOARD)]
     await house.administration.change_user(user, _BY, role=Role.VIEWER)
     assert [await house.may(token) for token in tokens] == [Permission.READ] * 2
+
+
+async def test_a_role_that_is_taken_back_while_a_session_begins_is_gone(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await house.administration.create_user(
+        house.user.organization_id, "mo@example.com", _BY, role=Role.ADMIN
+    )
+    add_key = house.directory.add_key
+
+    async def add_after_the_change(key: ApiKey, *, event: AuditEvent | None = None) -> None:
+        await house.administration.change_user(user, _BY, role=Role.MEMBER)
+        await add_key(key, event=event)
+
+    monkeypatch.setattr(house.directory, "add_key", add_after_the_change)
+    _, token = await house.sessions.with_link(_link(house, user.email), _BY)
+    assert await house.may(token) is Permission.DELETE
 
 
 async def test_a_key_that_is_called_dashboard_by_somebody_is_left_alone(house: House) -> None:
