@@ -69,9 +69,18 @@ class Sessions:
         self._lives, self._link_minutes = timedelta(seconds=lives_s), link_minutes
         self._hashing = asyncio.Semaphore(1)
 
-    async def with_key(self, key: ApiKey) -> tuple[Session, str]:
-        """A session that acts with a key which its holder has shown."""
-        return await self._begin(key)
+    async def with_key(self, key: ApiKey, text: str) -> tuple[Session, str]:
+        """A session that acts with a key which its holder has shown; it ends when the text that was shown does.
+
+        `text` may be the one from before a rotation, or a session's. Raises `Unauthorized` when the key was rotated meanwhile.
+        """
+        digest = digest_of(text.encode("utf-8", "replace"))
+        session, token = await self._begin(key, key.previous_until if digest == key.previous_digest else None)
+        now = await self._directory.find_key(digest)
+        if now is None or now.digest != key.digest:
+            await self.end(session)
+            raise Unauthorized("The API key was rotated: use the new one.", code="key_rotated")
+        return session, token
 
     async def with_link(self, text: str, by: Actor) -> tuple[Session, str]:
         """A session for whom a link was made; `Unauthorized` (`link_unusable`) when it is no link, too old or used."""
@@ -101,7 +110,12 @@ class Sessions:
         for user in known:
             is_right = await self._matches(user.password_hash, password)
             if is_right and user.standing is not UserStatus.SUSPENDED:
-                return await self._of_user(user, by, "password")
+                session, token = await self._of_user(user, by, "password")
+                now = await self._directory.find_user_by_id(user.user_id)
+                if now is not None and now.password_hash == user.password_hash:
+                    return session, token
+                # Changed meanwhile: the sessions that this ended did not include this one.
+                await self.end(session)
         if not known:
             # Somebody unknown costs as much time as a wrong password.
             await self._matches(None, password)
@@ -157,16 +171,16 @@ class Sessions:
         await self._directory.remove_session(session)
         self._administration.note_change()
 
-    async def _begin(self, key: ApiKey) -> tuple[Session, str]:
+    async def _begin(self, key: ApiKey, until: datetime | None = None) -> tuple[Session, str]:
         text, now = mint_key(), datetime.now(UTC)
-        until = now + self._lives
+        ends = [now + self._lives, key.expires_at, until]
         session = Session(
             digest=digest_of(text.encode("ascii")),
             kind="session",
             organization_id=key.organization_id,
             key_id=key.key_id,
             created_at=now,
-            expires_at=until if key.expires_at is None else min(until, key.expires_at),
+            expires_at=min(each for each in ends if each is not None),
         )
         await self._directory.add_session(session)
         return session, text

@@ -10,7 +10,16 @@ from inferway.access.administration import Actor, Administration
 from inferway.access.founding import new_key
 from inferway.access.gate import Gate
 from inferway.access.keyring import Keyring
-from inferway.access.records import DASHBOARD, ApiKey, AuditEvent, Permission, Role, User, UserStatus
+from inferway.access.records import (
+    DASHBOARD,
+    ApiKey,
+    AuditEvent,
+    Permission,
+    Role,
+    User,
+    UserStatus,
+    signed_in,
+)
 from inferway.access.sessions import Sessions, mint_link
 from inferway.errors import BadRequest, Unauthorized
 from inferway.store.memory.directory import MemoryDirectory
@@ -50,17 +59,56 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def test_a_session_of_a_key_does_what_the_key_may_do_and_ends_with_it(house: House) -> None:
-    key, _ = new_key(
+    key, text = new_key(
         house.user, "short", Permission.WRITE, datetime.now(UTC), datetime.now(UTC) + timedelta(minutes=5)
     )
     await house.directory.add_key(key)
-    session, token = await house.sessions.with_key(key)
+    session, token = await house.sessions.with_key(key, text)
     assert await house.may(token) is Permission.WRITE
     assert session.expires_at == key.expires_at
     assert await house.sessions.find(token) == session
     await house.administration.revoke(key, _BY)
     with pytest.raises(Unauthorized):
         await house.may(token)
+
+
+async def test_a_session_ends_with_the_text_that_began_it(house: House) -> None:
+    was, old = await house.administration.create_key(house.user, "rotated", Permission.WRITE)
+    key, new = await house.administration.rotate_key(was, _BY, overlap_s=60)
+    session, token = await house.sessions.with_key(key, old)
+    assert session.expires_at == key.previous_until
+    # What is made of a session's own text lives no longer either.
+    again, _ = await house.sessions.with_key(signed_in(key, session), token)
+    assert again.expires_at == session.expires_at
+    fresh, _ = await house.sessions.with_key(key, new)
+    assert fresh.expires_at > session.expires_at
+
+
+async def test_no_session_outlives_a_rotation_that_came_while_it_began(house: House) -> None:
+    was, old = await house.administration.create_key(house.user, "rotated", Permission.WRITE)
+    await house.administration.rotate_key(was, _BY)
+    await house.administration.rotate_key(await _find(house, was), _BY)
+    with pytest.raises(Unauthorized):
+        await house.sessions.with_key(was, old)
+    tokens = await house.directory.list_digests(100)
+    found = [await house.directory.find_session(digest) for digest in tokens]
+    assert found == [None] * len(found)
+
+
+async def test_no_session_outlives_a_password_that_was_changed_while_it_began(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await house.sessions.set_password(house.user, _PASSWORD, _BY)
+    matches = house.sessions._matches
+
+    async def match_before_the_change(stored: str | None, password: str) -> bool:
+        is_right = await matches(stored, password)
+        await house.sessions.set_password(user, "another password", _BY)
+        return is_right
+
+    monkeypatch.setattr(house.sessions, "_matches", match_before_the_change)
+    with pytest.raises(Unauthorized):
+        await house.sessions.with_password(user.email, _PASSWORD, _BY)
 
 
 async def test_a_session_that_was_ended_is_over(house: House) -> None:
@@ -176,6 +224,11 @@ async def test_a_key_that_is_called_dashboard_by_somebody_is_left_alone(house: H
     await house.administration.create_key(house.user, DASHBOARD, Permission.READ, by=_BY)
     _, token = await house.sessions.with_link(_link(house), _BY)
     assert await house.may(token) is Permission.ADMIN
+
+
+async def _find(house: House, key: ApiKey) -> ApiKey:
+    keys = await house.directory.list_keys(key.organization_id)
+    return next(each for each in keys if each.key_id == key.key_id)
 
 
 def _link(house: House, email: str | None = None) -> str:

@@ -74,7 +74,7 @@ class Door:
     async def _with_key(self, visitor: Visitor, key: str) -> tuple[Session, str]:
         origin = visitor.request.headers.get("origin", "").encode("utf-8")
         holder = await self._gate.identify(b"Bearer " + key.encode("utf-8", "replace"), origin or None)
-        return await visitor.desk.sessions.with_key(holder.key)
+        return await visitor.desk.sessions.with_key(holder.key, key)
 
     def _judged(self, visitor: Visitor, error: GatewayError) -> GatewayError:
         client = visitor.request.scope.get("client")
