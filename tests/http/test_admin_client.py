@@ -206,6 +206,9 @@ def test_users(house: Gateway) -> None:
     users = OrganizationUsersApi(client(house))
     made = users.create_user_organizations(UserCreateRequest(email="Ann@example.com", user_name="Ann"))
     assert (made["email"], made["role"], made["status"]) == ("Ann@example.com", "member", "active")
+    # A path could not name it.
+    slash = UserCreateRequest(email="an/n@example.com", user_name="Ann")
+    assert refused(users.create_user_organizations, slash) == (400, "email_invalid")
     again = UserCreateRequest(email="ann@EXAMPLE.com", user_name="Ann")
     assert refused(users.create_user_organizations, again) == (409, "user_taken")
     assert users.get_user_organizations_email("ann@example.com")["user_name"] == "Ann"

@@ -254,7 +254,8 @@ def new_id(kind: Literal["org", "ns", "user", "key", "secret", "audit"]) -> str:
 
 
 _NAMESPACE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,63}")
-_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,190}")
+# No slash: paths name users by their emails, and an escaped slash is one like any other there.
+_EMAIL = re.compile(r"[^\s@/\x00-\x1f\x7f]{1,64}@[^\s@/\x00-\x1f\x7f]{1,190}")
 
 
 def check_namespace_name(name: str) -> None:
@@ -275,4 +276,4 @@ def check_key_name(name: str) -> None:
 def check_email(email: str) -> None:
     """Raises `BadRequest` unless the text has the form of an email address."""
     if not _EMAIL.fullmatch(email):
-        raise BadRequest("A user is named by an email address.", code="email_invalid")
+        raise BadRequest("A user is named by an email address, without a slash.", code="email_invalid")

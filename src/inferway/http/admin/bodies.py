@@ -10,8 +10,8 @@ from inferway.access.scopes import Scope
 
 # What `\s` means to Python, written out: other readers of a pattern mean other blanks.
 _EMAIL_FORM = (
-    r"^[^@\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{1,64}"
-    r"@[^@\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{1,190}$"
+    r"^[^@/\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{1,64}"
+    r"@[^@/\x00-\x20\x7f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{1,190}$"
 )
 _NAMESPACE_FORM = r"^(?!ns_)[A-Za-z0-9][A-Za-z0-9._-]{2,63}$"
 _NAME_FORM = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
