@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from inferway.access.administration import OPERATOR, find_by_reference
+from inferway.access.directory import Directory
 from inferway.access.founding import FIRST_USER
 from inferway.access.records import ApiKey, Permission, SpendBudget
 from inferway.app.desk import Office, open_office
@@ -102,12 +103,13 @@ def revoke(settings: Settings, voice: Voice, name_or_id: str) -> None:
 
     async def work() -> ApiKey:
         async with open_office(settings) as office:
-            return await office.administration.revoke_key(office.organization_id, name_or_id)
+            found = await require_key(office.directory, office.organization_id, name_or_id)
+            return await office.administration.revoke_key(office.organization_id, found.key_id)
 
     try:
         record = asyncio.run(work())
     except NotFound:
-        raise OperatorError(f"There is no key {name_or_id}. See: inferway key list") from None
+        raise _no_key(name_or_id) from None
     voice.tell(_row(record), [f"Revoked {record.name} ({record.prefix}…)."])
 
 
@@ -121,10 +123,7 @@ def budget(
     """Show or change what a key may spend."""
 
     async def find(office: Office) -> ApiKey:
-        found = find_by_reference(await office.directory.list_keys(office.organization_id), name_or_id)
-        if found is None:
-            raise OperatorError(f"There is no key {name_or_id}. See: inferway key list")
-        return found
+        return await require_key(office.directory, office.organization_id, name_or_id)
 
     settle(
         settings,
@@ -136,15 +135,32 @@ def budget(
     )
 
 
+async def require_key(directory: Directory, organization_id: str, reference: str) -> ApiKey:
+    """A key by its id or its name; raises `OperatorError` when there is none, or when several users have one of that name."""
+    keys = await directory.list_keys(organization_id)
+    found = find_by_reference(keys, reference)
+    if found is None:
+        raise _no_key(reference)
+    named = [key.key_id for key in keys if key.name == reference and key.revoked_at is None]
+    if found.key_id != reference and len(named) > 1:
+        raise OperatorError(f"Several keys are named {reference}: say which by its id, {' or '.join(named)}.")
+    return found
+
+
 def parse_expiry(text: str, now: datetime) -> datetime:
     """A moment from `30d` or from an ISO date or date and time (UTC if it names no zone); raises `OperatorError`."""
     if match := _DURATION.fullmatch(text):
         return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # In UTC here, as one that lies behind the last year there could be stored and not be read.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise OperatorError(f"--expires {text}: write 90m, 12h, 30d, 8w or 2030-01-31T12:00Z.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _no_key(reference: str) -> OperatorError:
+    return OperatorError(f"There is no key {reference}. See: inferway key list")
 
 
 def _row(record: ApiKey) -> dict[str, Any]:

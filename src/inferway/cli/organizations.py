@@ -71,10 +71,15 @@ def budget(
 
     async def find(office: Office) -> Organization:
         known = await office.directory.list_organizations()
-        found = next((each for each in known if name_or_id in (each.organization_id, each.name)), None)
-        if found is None:
+        # Its administrators name an organization, also by the name or the id of another.
+        by_id = [each for each in known if each.organization_id == name_or_id]
+        found = by_id or [each for each in known if each.name == name_or_id]
+        if not found:
             raise OperatorError(f"There is no organization {name_or_id}. See: inferway organization list")
-        return found
+        if len(found) > 1:
+            ids = " or ".join(each.organization_id for each in found)
+            raise OperatorError(f"Several organizations are named {name_or_id}: say which by its id, {ids}.")
+        return found[0]
 
     settle(
         settings,

@@ -13,10 +13,10 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from inferway.access.administration import find_by_reference
 from inferway.app.desk import Office, open_office
 from inferway.app.pricing import make_prices
 from inferway.cli.columns import columns
+from inferway.cli.keys import require_key
 from inferway.cli.verb import Voice, examples, verb
 from inferway.errors import OperatorError
 from inferway.settings import Settings
@@ -241,9 +241,7 @@ async def _query(
         **picks,
     )
     if key_name is not None:
-        found = find_by_reference(await books.directory.list_keys(books.organization_id), key_name)
-        if found is None:
-            raise OperatorError(f"There is no key {key_name}. See: inferway key list")
+        found = await require_key(books.directory, books.organization_id, key_name)
         query = replace(query, key_id=found.key_id)
     if namespace is not None:
         known = await books.directory.find_namespace(books.organization_id, namespace)

@@ -164,3 +164,35 @@ def test_colours_are_only_for_a_terminal_that_wants_them(wish: str) -> None:
     words = ["--data-dir", "data", "doctor"]
     assert ("\x1b[" in runner.invoke(command, words, color=True).output) == (not wish)
     assert "\x1b[" not in runner.invoke(command, words).output
+
+
+@pytest.mark.usefixtures("folder")
+def test_of_several_keys_of_one_name_none_is_taken_for_the_other() -> None:
+    ids = [
+        json.loads(invoke("key", "create", "--name", "ci", "--user", user, "--json").stdout)["key_id"]
+        for user in ("ann@example.com", "bob@example.com")
+    ]
+    for words in (("key", "revoke", "ci"), ("key", "budget", "ci"), ("usage", "show", "--key", "ci")):
+        ended = invoke(*words)
+        assert ended.exit_code == 1
+        assert f"{ids[0]} or {ids[1]}" in ended.stderr
+    assert invoke("key", "revoke", ids[0]).exit_code == 0
+    assert json.loads(invoke("key", "revoke", "ci", "--json").stdout)["key_id"] == ids[1]
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_organization_that_is_named_like_another_is_not_taken_for_it() -> None:
+    def create(name: str) -> str:
+        made = invoke("organization", "create", name, "--email", "a@example.com", "--json")
+        return str(json.loads(made.stdout)["organization_id"])
+
+    ours = create("acme")
+    # A name is its own administrators' to choose.
+    theirs = create(ours)
+    for name in (ours, theirs):
+        told = json.loads(invoke("organization", "budget", name, "--daily-usd", "1", "--json").stdout)
+        assert told["organization_id"] == name
+    create("acme")
+    ended = invoke("organization", "budget", "acme", "--daily-usd", "2")
+    assert ended.exit_code == 1
+    assert ours in ended.stderr

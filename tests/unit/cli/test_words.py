@@ -29,7 +29,10 @@ def test_an_expiry_is_a_duration_or_a_moment(text: str, moment: datetime) -> Non
     assert parse_expiry(text, NOW) == moment
 
 
-@pytest.mark.parametrize("text", ["", "30", "d", "0d", "-1d", "30 days", "soon"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "30", "d", "0d", "-1d", "30 days", "soon", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00+01:00"],
+)
 def test_other_expiries_are_refused_with_what_may_be_written(text: str) -> None:
     with pytest.raises(OperatorError, match="write 90m"):
         parse_expiry(text, NOW)
