@@ -100,6 +100,16 @@ def test_a_provider_in_trouble_is_a_warning_and_no_failure(tmp_path: Path, provi
     assert (code, found["network"][0]["state"]) == (0, "warn")
 
 
+def test_a_key_that_no_header_holds_is_told_and_not_shown(tmp_path: Path, provider: Provider) -> None:
+    key = {"INFERWAY_PROVIDERS__VLLM__API_KEY": "canary\nkey"}
+    code, found, said = examine(
+        tmp_path, "--network", **{"INFERWAY_PROVIDERS__VLLM__BASE_URL": provider.url, **key}
+    )
+    assert (code, found["network"][0]["state"]) == (1, "fail")
+    assert "line break" in found["network"][0]["message"]
+    assert "canary" not in f"{found}{said}"
+
+
 def test_servers_that_are_away_are_named_with_their_setting(tmp_path: Path) -> None:
     env = {"INFERWAY_LIMITS__URL": "redis://127.0.0.1:1", "INFERWAY_OTEL__ENDPOINT": "http://127.0.0.1:1"}
     code, found, _ = examine(tmp_path, "--network", **env)

@@ -36,6 +36,11 @@ def read_page(
         response = connection.getresponse()
         text = response.read(_MAX_BYTES).decode("utf-8", "replace")
         return Page(status=response.status, date=response.getheader("date"), text=text)
+    except ValueError:
+        # Its own words quote the header, and with it the key.
+        raise ServerUnreachable(
+            "a header cannot be sent, as the key or another one of the settings has a line break or a stray character"
+        ) from None
     except HTTPException:
         raise ServerUnreachable("what answers there is no HTTP server") from None
     except OSError as error:

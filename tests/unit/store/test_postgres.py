@@ -77,12 +77,20 @@ async def test_an_upgrade_that_fails_leaves_nothing(url: str, database: Postgres
 
 
 @pytest.mark.parametrize(
-    "wrong", ["mysql://u:hidden@h/d", "postgresql//u:hidden@h", "u:hidden@h", "http://u:hidden@[::1/d"]
+    "wrong",
+    [
+        *("mysql://u:hidden@h/d", "postgresql//u:hidden@h", "u:hidden@h", "http://u:hidden@[::1/d"),
+        *("postgresql://u:hidden@h:port/d", "postgresql://u:hidden@h:1,i:port/d"),
+    ],
 )
 def test_an_impossible_url_is_refused_without_repeating_it(wrong: str) -> None:
     with pytest.raises(StoreError, match=r"database.url: expected postgresql://") as caught:
         PostgresDatabase(wrong)
     assert "hidden" not in str(caught.value)
+
+
+def test_several_hosts_may_be_named() -> None:
+    PostgresDatabase("postgresql://u:p@h:1,[::1]:2,i/d")
 
 
 @pytest.mark.parametrize(

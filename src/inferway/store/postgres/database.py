@@ -214,7 +214,10 @@ async def _nothing(_: asyncpg.Connection) -> None:
 def _check(url: str) -> None:
     """Raises `StoreError`, which repeats nothing of the URL, as it may hold a password."""
     try:
-        usable = urlsplit(url).scheme in ("postgresql", "postgres")
+        parts = urlsplit(url)
+        # Several hosts may stand there, each with a port: asking for one raises for what is no number.
+        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
+        usable = parts.scheme in ("postgresql", "postgres") and 0 not in ports
     except ValueError:
         usable = False
     if not usable:
