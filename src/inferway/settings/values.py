@@ -406,12 +406,10 @@ class PriceSettings(Struct, frozen=True, kw_only=True):
     input: Annotated[_Usd | None, Meta(description="Input tokens, per million.")] = None
     output: Annotated[_Usd | None, Meta(description="Output tokens, reasoning included, per million.")] = None
     cached_read: Annotated[
-        float | None,
-        Meta(ge=0, le=1e6, description="Input tokens read from the provider's cache, per million."),
+        _Usd | None, Meta(description="Input tokens read from the provider's cache, per million.")
     ] = None
     cache_write: Annotated[
-        float | None,
-        Meta(ge=0, le=1e6, description="Input tokens written to the provider's cache, per million."),
+        _Usd | None, Meta(description="Input tokens written to the provider's cache, per million.")
     ] = None
     audio_input: Annotated[_Usd | None, Meta(description="Audio input tokens, per million.")] = None
     audio_minute: Annotated[_Usd | None, Meta(description="Audio billed by time, per minute.")] = None

@@ -186,6 +186,14 @@ def test_prices_can_be_overridden_by_provider_and_model(tmp_path: Path) -> None:
     assert (price.input, price.output, price.cached_read) == (2, 8.5, None)
 
 
+@pytest.mark.parametrize("name", [row.name for row in describe() if row.name.startswith("prices.NAME.")])
+def test_every_price_can_be_set_and_has_bounds(name: str, tmp_path: Path) -> None:
+    field = name.rpartition(".")[2]
+    price = read(tmp_path, toml=f'[prices."openai/gpt-x"]\n{field} = 0.25\n').prices["openai/gpt-x"]
+    assert getattr(price, field) == 0.25
+    assert field in refusal(tmp_path, toml=f'[prices."openai/gpt-x"]\n{field} = -1\n')
+
+
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
