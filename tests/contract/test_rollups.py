@@ -1,6 +1,7 @@
 """Every store adds calls up alike, and the sums always agree with the rows."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -128,8 +129,11 @@ async def check_sums(ledger: Ledger, records: list[UsageRecord], names: Iterable
             expected: dict[tuple[object, ...], list[UsageRecord]] = {}
             for record in wanted:
                 expected.setdefault(group_of(record, by), []).append(record)
-            found = {each.group: each.sums for each in await ledger.sums(QUERIES[name], by)}
-            assert found == {group: added_up(members) for group, members in expected.items()}, (name, by)
+            found = {each.group: (each.sums, each.statuses) for each in await ledger.sums(QUERIES[name], by)}
+            assert found == {
+                group: (added_up(members), Counter(each.status for each in members))
+                for group, members in expected.items()
+            }, (name, by)
 
 
 async def test_sums_are_those_of_the_rows_for_every_question(ledger: Ledger) -> None:
@@ -137,6 +141,15 @@ async def test_sums_are_those_of_the_rows_for_every_question(ledger: Ledger) -> 
     for start in range(0, 500, 130):
         await ledger.add(records[start : start + 130])
     await check_sums(ledger, records)
+
+
+async def test_many_calls_of_one_hour_that_are_alike_count_as_many(ledger: Ledger) -> None:
+    [call] = some_calls(1)
+    ends = ("ok",) * 5 + ("error",) * 3
+    alike = [replace(call, record_id=f"r{place}", status=end) for place, end in enumerate(ends)]
+    await ledger.add(alike)
+    [total] = await ledger.sums(replace(ALL, organization_id=call.organization_id), ())
+    assert (total.sums["calls"], total.statuses) == (8, {"ok": 5, "error": 3})
 
 
 async def test_a_batch_that_is_partly_there_is_added_up_once(ledger: Ledger) -> None:

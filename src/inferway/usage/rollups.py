@@ -148,7 +148,10 @@ def roll(records: Iterable[UsageRecord]) -> Rolled:
         if key[-1] in ANSWERED:
             for bucket, count in Counter([bucket_of(each.latency_ms) for each in members]).items():
                 slow[*key[:-1], bucket] = count
-    fine = {key: _sums(members) + _ENDED[key[-1]] for key, members in groups.items()}
+    fine = {
+        key: _sums(members) + [len(members) * each for each in _ENDED[key[-1]]]
+        for key, members in groups.items()
+    }
     return Rolled(sums=_in_all_views(fine), latencies=_histograms(slow))
 
 
