@@ -218,6 +218,7 @@ class Attempts:
                 report(circuit, outcome, failure, spent_s, self._policy.outage_wait_s, is_probe=is_probe)
             if race is not None and race.is_decided and outcome == "cancelled":
                 outcome = HEDGE_LOST
+                race.lost_at = len(way.journey.attempts)
             elif outcome != "ok":
                 _note_loss(call, target, outcome, way)
             way.journey.attempts.append(
@@ -233,6 +234,8 @@ class Attempts:
             failure = None
         journey = way.journey
         _note_spent(target, result, journey)
+        if race is not None:
+            race.won = journey.spent[-1]
         if prepared.adaptations:
             journey.adaptations.update(dict.fromkeys(prepared.adaptations))
         if result.warnings:

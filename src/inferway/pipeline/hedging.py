@@ -6,18 +6,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from inferway.pipeline.journey import HEDGE_LOST, Journey
+from inferway.pipeline.journey import Journey, Spent
 from inferway.resilience.lines import Line
 from inferway.types import Result
 
 
 class Race:
-    """Two attempts of one call, side by side; once it is decided the one that still runs has lost."""
+    """Two attempts of one call, side by side; once it is decided the one that still runs has lost.
 
-    __slots__ = ("is_decided",)
+    `won` is what the winner spent, `lost_at` the loser's place in the journey, which other calls of the request share.
+    """
+
+    __slots__ = ("is_decided", "lost_at", "won")
 
     def __init__(self) -> None:
         self.is_decided = False
+        self.won: Spent | None = None
+        self.lost_at: int | None = None
 
 
 Start = Callable[[Race], Coroutine[Any, Any, Result]]
@@ -49,8 +54,8 @@ async def hedged(start: Start, line: Line, after_s: float, journey: Journey) -> 
         await asyncio.gather(*tasks, return_exceptions=True)
         if is_second:
             line.budget.give_back()
-        if race.is_decided and lost:
-            _count_loser(journey)
+        if race.lost_at is not None and race.won is not None:
+            _count_loser(journey, race.won, race.lost_at)
 
 
 def _may_go_out(line: Line) -> bool:
@@ -75,14 +80,11 @@ async def _first_good(tasks: list[asyncio.Task[Result]]) -> Result:
     return tasks[0].result()
 
 
-def _count_loser(journey: Journey) -> None:
+def _count_loser(journey: Journey, won: Spent, lost_at: int) -> None:
     """Put down what the loser may have cost, before what the winner did: the last that was spent is the answer's."""
-    place = next(
-        at for at in range(len(journey.attempts) - 1, -1, -1) if journey.attempts[at].outcome == HEDGE_LOST
-    )
-    won = journey.spent[-1]
-    lost = replace(won, usage=replace(won.usage, source="estimated", raw=None), attempt=place)
-    journey.spent.insert(-1, lost)
+    lost = replace(won, usage=replace(won.usage, source="estimated", raw=None), attempt=lost_at)
+    place = next(at for at, each in enumerate(journey.spent) if each is won)
+    journey.spent.insert(place, lost)
     journey.warnings["a second call went out beside a slow one: what the cancelled one used is estimated"] = (
         None
     )

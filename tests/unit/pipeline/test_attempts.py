@@ -5,6 +5,7 @@ import contextlib
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inferway.errors import (
     CircuitOpen,
@@ -21,6 +22,7 @@ from inferway.errors import (
 )
 from inferway.pipeline.attempts import RetryPolicy
 from inferway.providers.base import Credential, Provider
+from inferway.types import Usage
 from tests.unit.pipeline.kit import Kit, Scripted, row, said, texts, vectors_of
 
 TWO = RetryPolicy(attempts=2)
@@ -287,3 +289,27 @@ async def test_both_failing_is_the_first_ones_error_and_a_failure_of_one_is_not_
     assert (await fails(kit, parameters={"hedge_after_ms": 5})).message == "slow"
     kit = Kit(row("a", Scripted(slow_failure, said("hello"))), policy=TWO)
     assert texts(await kit.infer(parameters={"hedge_after_ms": 5})) == ["hello"]
+
+
+async def test_what_a_loser_used_is_guessed_by_its_own_winner_whatever_else_the_request_asks() -> None:
+    used = iter(range(10))
+
+    async def answer(call: Any) -> Any:
+        if call.messages[-1].text() == "another":
+            await asyncio.sleep(0.03)
+            return replace(said("b"), usage=Usage(input=1000, output=1000, source="provider"))
+        if next(used):
+            await asyncio.sleep(0.01)
+            return said("a")
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.05)  # the other prompt is answered before this one is gone
+
+    kit = Kit(row("a", Scripted(answer)))
+    prompts = {"prompts": ["slow", "another"]}
+    assert texts(await kit.infer(inputs=prompts, parameters={"hedge_after_ms": 5})) == ["a", "b"]
+    (record,) = kit.ledger.records
+    told = sorted((each.outcome, each.usage.input if each.usage else None) for each in record.attempts)
+    assert told == [("hedge_lost", 1), ("ok", 1), ("ok", 1000)]
+    assert record.usage.input == 1002
