@@ -24,7 +24,7 @@ from inferway.pipeline.outages import enter, report
 from inferway.pipeline.plan import Route, with_stricter_facts
 from inferway.providers.base import Context, Prepared, Target
 from inferway.resilience.lines import Line, Lines
-from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, ToolCallDelta
+from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, ToolCallDelta, Usage
 from inferway.usage.records import AttemptRecord
 
 Emit = Callable[[Route, ChatEvent], Awaitable[None]]
@@ -277,6 +277,7 @@ class _Way(Struct, eq=False):
     emitted: bool = False
     said_bytes: int = 0
     tried: int = 0
+    told: list[Usage] = []
 
     def streams(self, call: Call) -> bool:
         """Whether the call's events go out as they come."""
@@ -310,7 +311,11 @@ def _note_loss(call: Call, target: Target, outcome: str, way: _Way) -> None:
     """
     journey = way.journey
     if way.emitted:
-        usage = broken_off(call, way.said_bytes)
+        told = plausible(way.told[-1]) if way.told else Usage()
+        usage = broken_off(call, way.said_bytes, told)
+        if told.source == "none" and isinstance(call, ChatCall) and call.has_media():
+            # Nobody can tell how many tokens they are: what was reserved for them stays spent.
+            journey.is_cost_known = False
         journey.spent.append(
             Spent(
                 provider=target.provider,
@@ -342,6 +347,8 @@ async def _execute_within(
     try:
         async with context.deadline.limit():
             if streamed and way.emit is not None:
+                way.told = []
+                context = replace(context, told=way.told)
                 return await _stream(route, prepared, context, way, way.emit)
             return await route.capability.execute(prepared, context)
     except TimeoutError:

@@ -42,9 +42,15 @@ def with_estimate(call: Call, result: Result) -> Result:
     )
 
 
-def broken_off(call: Call, said_bytes: int) -> Usage:
-    """About what an answer used that broke off after so many bytes of text: the provider's own count never came."""
-    return Usage(input=prompt_tokens(call), output=_tokens(said_bytes), source="estimated")
+def broken_off(call: Call, said_bytes: int, told: Usage) -> Usage:
+    """About what an answer used that broke off after so many bytes of text: the provider's own count of it all never came.
+
+    What the provider has `told` by then counts, as far as it goes: most tell the tokens of the prompt at the beginning.
+    """
+    said = _tokens(said_bytes)
+    if told.source == "none":
+        return Usage(input=prompt_tokens(call), output=said, source="estimated")
+    return replace(told, output=max(told.output, said - told.reasoning), source="estimated")
 
 
 def plausible(usage: Usage) -> Usage:

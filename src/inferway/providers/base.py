@@ -22,6 +22,7 @@ from inferway.types import (
     Result,
     TranscriptionCall,
     TranscriptionResult,
+    Usage,
 )
 
 Headers = tuple[tuple[str, str], ...]
@@ -112,12 +113,16 @@ class Timing:
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """What an execution may use besides its call: time, identity for logs, and the credential chosen for it."""
+    """What an execution may use besides its call: time, identity for logs, and the credential chosen for it.
+
+    A stream that ends, in whatever way, adds to `told` what the provider has counted by then.
+    """
 
     request_id: str
     deadline: Deadline
     credential: Credential | None = None
     timing: Timing = msgspec.field(default_factory=Timing)
+    told: list[Usage] | None = None
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -230,6 +235,11 @@ class StreamDecoder(Protocol):
     @property
     def ended(self) -> bool:
         """Whether the wire's own end marker was seen, behind which nothing counts; False on a wire that has none."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider has counted so far; its `source` is `none` while it has told nothing."""
         ...
 
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]: ...

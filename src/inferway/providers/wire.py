@@ -38,6 +38,7 @@ from inferway.types import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
+    Usage,
 )
 
 _log = logging.getLogger("inferway.providers")
@@ -169,18 +170,22 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
         body = _StreamedBody(self._chat_translator, prepared, secrets)
         started = timing.clock()
         opened = self._transport.open(self._url(request), request, headers, context.deadline)
-        async with opened as answer:
-            timing.upstream_s += timing.clock() - started
-            if answer.status >= 300:
-                raise await self._stream_error(answer, prepared.target, secrets)
-            chunks = answer.chunks()
-            while not body.ended and (chunk := await _next(chunks, timing)) is not None:
-                for event in body.feed(chunk):
-                    yield event
-            if body.ended:
-                await _read_off(chunks)
-        for item in body.finish(answer):
-            yield item
+        try:
+            async with opened as answer:
+                timing.upstream_s += timing.clock() - started
+                if answer.status >= 300:
+                    raise await self._stream_error(answer, prepared.target, secrets)
+                chunks = answer.chunks()
+                while not body.ended and (chunk := await _next(chunks, timing)) is not None:
+                    for event in body.feed(chunk):
+                        yield event
+                if body.ended:
+                    await _read_off(chunks)
+            for item in body.finish(answer):
+                yield item
+        finally:
+            if context.told is not None:
+                context.told.append(body.usage)
 
     async def _stream_error(
         self, answer: WireStream, target: Target, secrets: tuple[bytes, ...]
@@ -226,6 +231,14 @@ class _StreamedBody:
     def ended(self) -> bool:
         """Whether the wire's end marker was seen."""
         return self._decoder.ended
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider has counted so far, as far as it can be read."""
+        try:
+            return self._decoder.usage
+        except UNREADABLE:
+            return Usage()
 
     def feed(self, chunk: bytes) -> Iterator[ChatEvent]:
         """What this piece means, event by event: those before a broken one still count."""

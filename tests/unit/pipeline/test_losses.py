@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inferway.errors import (
     BadRequest,
@@ -25,13 +26,17 @@ OTHER = [{"provider": "b", "model": "m"}]
 
 
 class Breaking(Scripted):
-    """Streams two words and then what its script says: an error, or nothing for ever."""
+    """Streams two words and then what its script says: an error, or nothing for ever. It tells what it counted, if anything."""
+
+    told: Usage | None = None
 
     async def stream(
         self, prepared: Prepared, context: Context
     ) -> AsyncGenerator[ChatEvent | ChatResult, None]:
         del prepared
         context.timing.attempts += 1
+        if self.told is not None and context.told is not None:
+            context.told.append(self.told)
         yield TextDelta(text="four")
         yield TextDelta(text="five!")
         step = self.script[0]
@@ -90,6 +95,21 @@ async def test_a_stream_that_breaks_off_is_accounted_for_by_what_was_read() -> N
     assert (record.status, record.error_code) == ("error", "provider_bad_answer")
     assert record.usage == Usage(input=1, output=3, source="estimated")
     assert record.cost_microusd == 4
+
+
+async def test_what_the_provider_had_counted_of_a_stream_that_breaks_off_is_accounted_for() -> None:
+    breaking = Breaking(ProviderBadAnswer("cut"))
+    breaking.told = Usage(input=5000, cached_read=70, output=1, reasoning=2, source="provider", raw=b"{}")
+    kit = Kit(row("a", breaking))
+    with pytest.raises(ProviderBadAnswer):
+        await kit.infer(Recorder(), stream=True)
+    (record,) = kit.ledger.records
+    # Nine bytes were read: three tokens, of which two may be the thoughts that were counted.
+    assert record.usage == replace(breaking.told, output=1, source="estimated")
+    breaking.told = replace(breaking.told, reasoning=0)
+    with pytest.raises(ProviderBadAnswer):
+        await kit.infer(Recorder(), stream=True)
+    assert kit.ledger.records[1].usage == replace(breaking.told, output=3, source="estimated")
 
 
 async def test_a_client_that_leaves_a_stream_is_accounted_for_by_what_it_got() -> None:

@@ -9,7 +9,10 @@ import pytest
 from inferway.errors import GatewayError, ProviderBadAnswer, ProviderFailed, ProviderRefused, ProviderTimeout
 from inferway.pipeline.request import read_request
 from inferway.providers.base import Timing
+from inferway.types import Usage
 from tests.unit.pipeline.kit import CALLER, Kit, Scripted, row, said
+from tests.unit.pipeline.test_life import Recorder
+from tests.unit.pipeline.test_losses import Breaking
 
 
 class Till:
@@ -106,6 +109,24 @@ async def test_a_stream_whose_client_left_is_settled_with_what_was_read_of_it() 
     (settled,) = [each for each in till.did if each[0] == "settle"]
     assert isinstance(settled[2], int)
     assert 0 < settled[2] < 93
+
+
+@pytest.mark.parametrize("told", [None, Usage(input=900, source="provider")])
+async def test_media_of_a_stream_that_broke_off_stay_reserved_unless_the_provider_counted_them(
+    told: Usage | None,
+) -> None:
+    till, breaking = Till(), Breaking(ProviderBadAnswer("cut"))
+    breaking.told = told
+    with pytest.raises(ProviderBadAnswer):
+        await _infer(
+            Kit(row("a", breaking)),
+            till,
+            Recorder(),
+            stream=True,
+            inputs={"prompts": ["hi"], "image_base64": "iVBORw0KGgo="},
+        )
+    tokens, microusd = (903, 903) if told else (4, None)
+    assert till.did[1:] == [("settle", tokens, microusd), ("release",)]
 
 
 async def test_a_call_that_was_broken_off_before_anything_came_stays_reserved() -> None:

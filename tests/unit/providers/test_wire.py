@@ -43,6 +43,7 @@ from inferway.types import (
     TextPart,
     ToolCall,
     ToolCallDelta,
+    Usage,
 )
 from tests.upstreams.scripted import Peer, Upstream, scripted
 
@@ -64,6 +65,10 @@ class Decoder:
     def __init__(self) -> None:
         self.text = ""
         self.ended = False
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(input=7, output=len(self.text), source="provider")
 
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         if name == "end":
@@ -366,3 +371,21 @@ async def test_a_stream_ends_with_its_end_marker_even_if_the_server_stays_open()
         assert isinstance(items[-1], ChatResult)
         assert items[-1].completion.text == "all"
         await asyncio.wait_for(upstream.hung_up.wait(), 5)
+
+
+@pytest.mark.parametrize("rest", ["", "event: error\ndata: {}\n\n", "event: end\ndata: {}\n\n"])
+async def test_however_a_stream_ends_what_the_provider_counted_by_then_is_told(rest: str) -> None:
+    body = f'data: {{"text": "hello"}}\n\n{rest}'.encode()
+    where = msgspec.structs.replace(context(), told=[])
+    async with connected(answering(body)) as (chat, _):
+        await stream(chat, where)
+    assert where.told == [Usage(input=7, output=5, source="provider")]
+
+
+async def test_a_reader_that_leaves_is_told_what_the_provider_counted_by_then() -> None:
+    where = msgspec.structs.replace(context(), told=[])
+    async with connected(answering(b'data: {"text": "hello"}\n\ndata: {"text": " all"}\n\n')) as (chat, _):
+        items = chat.stream(chat.prepare(CALL, TARGET), where)
+        await anext(items)
+        await items.aclose()
+    assert where.told == [Usage(input=7, output=5, source="provider")]

@@ -20,8 +20,9 @@ from inferway.providers.anthropic.answer import (
 )
 from inferway.providers.anthropic.errors import AnthropicErrors
 from inferway.providers.anthropic.structured import Asked
+from inferway.providers.anthropic.usage import read_usage
 from inferway.providers.schema import StreamUnwrapper
-from inferway.types import ChatEvent, ChatResult, ReasoningDelta, TextDelta, ToolCallDelta
+from inferway.types import ChatEvent, ChatResult, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 
 class _Kind(Struct, frozen=True, kw_only=True):
@@ -139,6 +140,11 @@ class MessageStream:
     def ended(self) -> bool:
         """Whether `message_stop` was seen."""
         return self._complete
+
+    @property
+    def usage(self) -> Usage:
+        """The counts of `message_start`, and of `message_delta` once it came."""
+        return read_usage(self._usage)
 
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What one event means. Raises the error that an `error` event tells."""

@@ -177,7 +177,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._answers: dict[int, _Answer] = {}
-        self._usage = Usage()
+        self.usage = Usage()
         self._model: str | None = None
         self._blocked: str | None = None
 
@@ -190,7 +190,7 @@ class Collector:
         """Take in a chunk and return what is new in candidate 0. Counts are cumulative, so that the last ones stand."""
         usage = read_usage(chunk.usage_metadata)
         if usage.raw is not None:
-            self._usage = usage
+            self.usage = usage
         self._model = chunk.find_model() or self._model
         if chunk.prompt_feedback is not None:
             self._blocked = _word(chunk.prompt_feedback.block_reason, {}) or self._blocked
@@ -219,7 +219,7 @@ class Collector:
             warnings |= answer.warnings
         completion = msgspec.structs.replace(first[1], alternatives=tuple(other for _, other in others))
         return ChatResult(
-            completion=completion, usage=self._usage, model=self._model, warnings=tuple(warnings)
+            completion=completion, usage=self.usage, model=self._model, warnings=tuple(warnings)
         )
 
     def _blocked_result(self) -> ChatResult:
@@ -227,7 +227,7 @@ class Collector:
             raise ProviderBadAnswer("The provider's answer holds no candidates.")
         return ChatResult(
             completion=Completion(text="", finish_reason="content_filter"),
-            usage=self._usage,
+            usage=self.usage,
             model=self._model,
             warnings=(f"google blocked the prompt ({_shown(self._blocked)})",),
         )

@@ -12,7 +12,7 @@ from inferway.providers.google.errors import classify_body
 from inferway.providers.google.signatures import move_to_end
 from inferway.providers.google.structured import Asked
 from inferway.providers.schema import StreamUnwrapper, unwrap
-from inferway.types import ChatEvent, ChatResult, Structured, TextDelta
+from inferway.types import ChatEvent, ChatResult, Structured, TextDelta, Usage
 
 
 class ChatDecoder:
@@ -27,6 +27,11 @@ class ChatDecoder:
     def ended(self) -> bool:
         """Never: there is no end marker, and the last usage may come behind a finish reason."""
         return False
+
+    @property
+    def usage(self) -> Usage:
+        """The counts of the last chunk."""
+        return self._collector.usage
 
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What a chunk adds; raises `UpstreamError` for an error in the stream."""

@@ -18,8 +18,9 @@ from inferway.providers.openai.answers import (
 )
 from inferway.providers.openai.errors import answer_error
 from inferway.providers.openai.quirks import Quirks
+from inferway.providers.openai.usage import chat_usage
 from inferway.providers.schema import StreamUnwrapper
-from inferway.types import ChatEvent, ChatResult, ReasoningDelta, TextDelta, ToolCallDelta
+from inferway.types import ChatEvent, ChatResult, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 _DONE = b"[DONE]"
 
@@ -175,6 +176,11 @@ class ChatDecoder:
     def ended(self) -> bool:
         """Whether `[DONE]` was seen."""
         return self._done
+
+    @property
+    def usage(self) -> Usage:
+        """The counts of the last event but the end marker, which few servers send earlier."""
+        return chat_usage(self._usage)
 
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What one event means; raises the provider's error when it is one."""

@@ -223,3 +223,18 @@ def test_data_that_cannot_be_read_ends_the_stream(data: bytes) -> None:
     decoder = TRANSLATOR.decoder(ask(stream=True), target())
     with pytest.raises((UpstreamError, msgspec.MsgspecError, RecursionError)):
         decoder.on_event("message_start", data)
+
+
+def test_the_tokens_of_the_prompt_are_known_from_the_beginning() -> None:
+    decoder = TRANSLATOR.decoder(ask(stream=True), target())
+    assert decoder.usage.source == "none"
+    message = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "content": [],
+        "usage": {"input_tokens": 5000, "cache_read_input_tokens": 70, "output_tokens": 1},
+    }
+    decoder.on_event("message_start", json.dumps({"type": "message_start", "message": message}).encode())
+    assert (decoder.usage.input, decoder.usage.cached_read, decoder.usage.output) == (5000, 70, 1)

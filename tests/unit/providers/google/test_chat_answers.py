@@ -359,3 +359,13 @@ def test_reasoning_of_another_provider_stays_behind_and_is_told() -> None:
 def test_a_signature_that_was_tampered_with_does_no_harm(signature: str) -> None:
     body, _ = sent(ask("Hi", said("assistant", "Paris", reasoning=(Reasoning(signature=signature),)), "So?"))
     assert body["contents"][1]["parts"] == [{"text": "Paris"}]
+
+
+def test_the_counts_so_far_are_those_of_the_last_chunk() -> None:
+    decoder = TRANSLATOR.decoder(ask(stream=True), target())
+    assert decoder.usage.source == "none"
+    for count in (1, 2):
+        usage = {"promptTokenCount": 5000, "candidatesTokenCount": count}
+        chunk = {"candidates": [{"content": {"parts": [{"text": "a"}]}}], "usageMetadata": usage}
+        decoder.on_event("", json.dumps(chunk).encode())
+    assert (decoder.usage.input, decoder.usage.output) == (5000, 2)
