@@ -7,7 +7,9 @@ import msgspec
 
 from inferway.types import Usage
 
-_LARGEST = 1_000_000_000_000
+MOST_TOKENS = 100_000_000
+"""More than any one call can use; a larger count is taken for a defect."""
+
 _AUDIO = ("AUDIO", 4)
 """The name of the modality and its number in Google's enum, which some Vertex answers hold."""
 
@@ -35,10 +37,10 @@ class _Counts:
         )
 
     def clamp(self, value: Any) -> int:
-        """A whole number from 0 to a trillion."""
+        """A whole number of tokens; 0 for what cannot be one."""
         if value is None:
             return 0
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
             self.clean = False
             return 0
         return int(value)

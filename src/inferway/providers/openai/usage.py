@@ -75,7 +75,8 @@ def chat_usage(raw: Raw) -> Usage:
     counts, content = found
     total = counts.find("total_tokens")
     prompt, completion = counts.find("prompt_tokens"), counts.find("completion_tokens")
-    if prompt is None and completion is None:
+    if (prompt is None and completion is None) or not (prompt or completion or total):
+        # No answer has no tokens at all: servers that count nothing say 0.
         return Usage(raw=content)
     if prompt is None or completion is None:
         counts.doubtful = True
@@ -127,7 +128,7 @@ def _find_plain(raw: Raw) -> Usage | None:
     reasoning = completion.reasoning_tokens
     plain = told.prompt_tokens - prompt.cached_tokens - prompt.cache_write_tokens - prompt.audio_tokens
     is_sum = told.total_tokens == told.prompt_tokens + told.completion_tokens
-    if not is_sum or plain < 0 or reasoning > told.completion_tokens:
+    if not is_sum or not told.total_tokens or plain < 0 or reasoning > told.completion_tokens:
         return None
     return Usage(
         input=plain,

@@ -54,7 +54,7 @@ def test_an_absent_count_is_zero_and_no_counts_are_none() -> None:
     assert read_usage(msgspec.Raw()) == Usage()
 
 
-@pytest.mark.parametrize("wrong", [-1, "7", 1e300, True, [], {}, 10**30])
+@pytest.mark.parametrize("wrong", [-1, "7", 1e300, True, [], {}, 10**30, 10**11])
 def test_a_count_that_cannot_be_right_is_mended_and_marked(wrong: Any) -> None:
     usage = _read({"promptTokenCount": 9, "candidatesTokenCount": wrong})
     assert (usage.input, usage.output, usage.source) == (9, 0, "estimated")

@@ -158,6 +158,12 @@ def test_an_error_inside_a_200_is_that_error() -> None:
         read({"error": {"message": "boom", "type": "server_error"}})
 
 
+def test_no_tokens_at_all_are_nobody_counted() -> None:
+    body = completion()
+    body["usage"] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    assert read(body).usage.tokens_used() is None
+
+
 def test_a_missing_usage_is_nobody_counted() -> None:
     body = completion()
     del body["usage"]

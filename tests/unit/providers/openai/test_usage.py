@@ -96,12 +96,11 @@ def test_a_usage_that_cannot_be_decoded_is_none(body: bytes) -> None:
     assert transcription_usage(Raw(body), 2.0).audio_ms == 2000
 
 
-def test_zero_is_a_count() -> None:
-    assert chat(prompt_tokens=0, completion_tokens=0, total_tokens=0).tokens_used() == {
-        "prompt": 0,
-        "completion": 0,
-        "total": 0,
-    }
+def test_zero_is_a_count_of_a_half_and_of_the_whole_it_means_that_nobody_counted() -> None:
+    told = {"prompt": 3, "completion": 0, "total": 3}
+    assert chat(prompt_tokens=3, completion_tokens=0, total_tokens=3).tokens_used() == told
+    assert chat(prompt_tokens=0, completion_tokens=0, total_tokens=0).tokens_used() is None
+    assert chat(prompt_tokens=0, completion_tokens=0).tokens_used() is None
 
 
 def test_embeddings_count_input_only() -> None:
