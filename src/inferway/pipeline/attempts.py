@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -215,7 +216,8 @@ class Attempts:
         finally:
             spent_s = timing.clock() - started
             if circuit is not None and (is_probe or failure is not None or circuit.cells[circuit.mark]):
-                report(circuit, outcome, failure, spent_s, self._policy.outage_wait_s, is_probe=is_probe)
+                waited_s = spent_s - max(0.0, way.heard_at - started)
+                report(circuit, outcome, failure, waited_s, self._policy.outage_wait_s, is_probe=is_probe)
             if race is not None and race.is_decided and outcome == "cancelled":
                 outcome = HEDGE_LOST
                 race.lost_at = len(way.journey.attempts)
@@ -269,7 +271,10 @@ class Attempts:
 
 
 class _Way(Struct, eq=False):
-    """One unit's way through its attempts: what it goes by, how many there were, what of its stream has left."""
+    """One unit's way through its attempts: what it goes by, how many there were, what of its stream has left.
+
+    `heard_at` is since when the provider is waited for after it said something, by the clock of the timing; infinite while its reader is.
+    """
 
     context: Context
     journey: Journey
@@ -278,6 +283,7 @@ class _Way(Struct, eq=False):
     said_bytes: int = 0
     tried: int = 0
     told: list[Usage] = []
+    heard_at: float = 0.0
 
     def streams(self, call: Call) -> bool:
         """Whether the call's events go out as they come."""
@@ -365,7 +371,9 @@ async def _stream(route: Route, prepared: Prepared, context: Context, way: _Way,
                 result = event
             else:
                 way.note(event)
+                way.heard_at = inf
                 await emit(route, event)
+                way.heard_at = context.timing.clock()
     if result is None:
         raise ProviderBadAnswer("the provider's stream ended before the answer was complete")
     return result

@@ -40,19 +40,20 @@ def report(
     circuit: Circuit,
     outcome: str,
     failure: GatewayError | None,
-    spent_s: float,
+    waited_s: float,
     patience_s: float,
     *,
     is_probe: bool,
 ) -> None:
     """Tell a circuit how an attempt ended.
 
-    No connection, no trust in it, the provider's own 5xx, and no answer within `patience_s` seconds are outages. Any answer that says
-    something is a sign of life, refusals and rate limits too. A 200 that cannot be used says nothing, unless it is all that a probe got.
+    No connection, no trust in it, the provider's own 5xx, and nothing for `patience_s` seconds of `waited_s` are outages. Any answer
+    that says something is a sign of life, refusals and rate limits too. A 200 that cannot be used says nothing, unless it is all that a
+    probe got.
     """
     if outcome == "ok" or isinstance(failure, _SIGNS_OF_LIFE):
         circuit.succeeded(is_probe=is_probe)
-    elif isinstance(failure, _OUTAGES) or (isinstance(failure, ProviderTimeout) and spent_s >= patience_s):
+    elif isinstance(failure, _OUTAGES) or (isinstance(failure, ProviderTimeout) and waited_s >= patience_s):
         circuit.failed(is_probe=is_probe)
     elif is_probe and isinstance(failure, ProviderBadAnswer):
         circuit.failed(is_probe=True)

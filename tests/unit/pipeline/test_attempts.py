@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ from inferway.errors import (
     ProviderUnreachable,
 )
 from inferway.pipeline.attempts import RetryPolicy
-from inferway.providers.base import Credential, Provider
-from inferway.types import Usage
+from inferway.providers.base import Context, Credential, Prepared, Provider
+from inferway.types import ChatEvent, ChatResult, TextDelta, Usage
 from tests.unit.pipeline.kit import Kit, Scripted, row, said, texts, vectors_of
 
 TWO = RetryPolicy(attempts=2)
@@ -100,6 +101,57 @@ async def test_a_timeout_is_an_outage_when_the_provider_was_waited_for_long_enou
     kit = Kit(far("a", scripted), policy=RetryPolicy(outage_wait_s=0.0))
     for _ in range(5):
         await fails(kit)
+    assert isinstance(await fails(kit), CircuitOpen)
+
+
+class SlowReader:
+    """A caller of a streamed answer who takes the first word and reads no further."""
+
+    async def delta(self, *_: Any) -> None:
+        await asyncio.sleep(60)
+
+
+class Reader(SlowReader):
+    """A caller who reads as it comes."""
+
+    async def delta(self, *_: Any) -> None:
+        pass
+
+
+class Endless(Scripted):
+    """Streams a word every `pause_s` seconds, and never comes to an end."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__(said("well"))
+        self.pause_s = pause_s
+
+    async def stream(
+        self, prepared: Prepared, context: Context
+    ) -> AsyncGenerator[ChatEvent | ChatResult, None]:
+        del prepared, context
+        while True:
+            yield TextDelta(text="word ")
+            await asyncio.sleep(self.pause_s)
+
+
+@pytest.mark.parametrize(
+    ("reader", "pause_s"), [(SlowReader(), 0.0), (Reader(), 0.01)], ids=["slow reader", "long answer"]
+)
+async def test_a_stream_that_comes_is_no_outage_whoever_makes_it_miss_the_deadline(
+    reader: SlowReader, pause_s: float
+) -> None:
+    kit = Kit(far("a", Endless(pause_s)), policy=RetryPolicy(outage_wait_s=0.1))
+    for _ in range(5):
+        error = await fails(kit, sink=reader, stream=True, parameters={"timeout_s": 0.2})
+        assert isinstance(error, ProviderTimeout)
+    assert texts(await kit.infer()) == ["well"]
+
+
+async def test_a_stream_that_stalls_is_an_outage() -> None:
+    kit = Kit(far("a", Endless(60.0)), policy=RetryPolicy(outage_wait_s=0.1))
+    for _ in range(5):
+        error = await fails(kit, sink=Reader(), stream=True, parameters={"timeout_s": 0.2})
+        assert isinstance(error, ProviderTimeout)
     assert isinstance(await fails(kit), CircuitOpen)
 
 
