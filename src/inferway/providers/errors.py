@@ -107,6 +107,11 @@ def provider_error(error: type[UpstreamError], said: ProviderSaid) -> Mapping[st
 
 
 FALLBACK_RULES: ErrorRules = (
+    ErrorRule(
+        situation="a proxy between here and the provider asks for credentials",
+        statuses=(407,),
+        error=ProviderAuth,
+    ),
     ErrorRule(situation="any other refusal of the request", statuses=CLIENT_ERRORS, error=ProviderRefused),
     ErrorRule(situation="any other failure of the provider", statuses=SERVER_ERRORS, error=ProviderFailed),
     ErrorRule(

@@ -17,6 +17,7 @@ def test_the_first_row_with_this_status_and_one_of_these_words_counts() -> None:
     assert get_rule(RULES, ProviderSaid(status=400, words=("x", "BUSY"))).situation == "busy"
     assert get_rule(RULES, ProviderSaid(status=400)).situation == "other"
     assert get_rule(RULES, ProviderSaid(status=404, words=("busy",))).error is ProviderRefused
+    assert get_rule(RULES, ProviderSaid(status=407)).error is ProviderAuth
     assert get_rule(RULES, ProviderSaid(status=599)).error is ProviderFailed
     assert get_rule(RULES, ProviderSaid(status=304)).error is ProviderBadAnswer
 
