@@ -274,6 +274,8 @@ class _StreamedBody:
     def _decode(self, events: list[Event]) -> Iterator[ChatEvent]:
         on_event = self._decoder.on_event
         for name, shown in events:
+            if not shown or shown.isspace():
+                continue  # It keeps the connection busy, and says nothing.
             data = mask_secrets(shown, self._secrets)
             try:
                 decoded = on_event(name, data)

@@ -261,6 +261,16 @@ async def test_a_stream_gives_its_events_and_then_the_result(content_type: str) 
 
 
 @pytest.mark.parametrize(
+    "blank", [b"data:\n\n", b"data: \n\n", b"event: ping\ndata\n\n", b"data:\ndata:\n\n"]
+)
+async def test_events_without_data_only_keep_the_connection_busy(blank: bytes) -> None:
+    async with connected(answering(blank + EVENTS.replace(b"\n\n", b"\n\n" + blank))) as (chat, _):
+        items, error = await stream(chat)
+        assert error is None
+        assert items[-1].completion.text == "ab"
+
+
+@pytest.mark.parametrize(
     ("body", "kind"),
     [
         (b'data: {"text":"a"}\n\n', ProviderBadAnswer),

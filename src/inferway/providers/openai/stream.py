@@ -23,6 +23,8 @@ from inferway.providers.schema import StreamUnwrapper
 from inferway.types import ChatEvent, ChatResult, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 _DONE = b"[DONE]"
+_PING = "ping"
+"""How servers that give their events names call one that only keeps the connection busy."""
 
 
 class _FunctionDelta(Struct, frozen=True, kw_only=True):
@@ -184,7 +186,7 @@ class ChatDecoder:
 
     def on_event(self, name: str, data: bytes) -> list[ChatEvent]:
         """What one event means; raises the provider's error when it is one."""
-        if self._done:
+        if self._done or name == _PING:
             return []
         if data.strip() == _DONE:
             self._done = True

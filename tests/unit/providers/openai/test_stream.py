@@ -1,10 +1,12 @@
 """Streams of chat completion chunks: what is told as it comes, and the whole at the end."""
 
+import json
 from typing import Any
 
 import pytest
 
 from inferway.errors import ProviderBadAnswer, ProviderFailed, ProviderQuota, ProviderRateLimited
+from inferway.providers.openai.chat import OpenAIChat
 from inferway.providers.openai.quirks import COMPATIBLE, Quirks
 from inferway.providers.wire import UNREADABLE
 from inferway.types import ReasoningDelta, TextDelta, ToolCallDelta
@@ -16,6 +18,7 @@ from tests.unit.providers.openai.samples import (
     completion,
     read,
     read_stream,
+    target,
     usage_chunk,
 )
 
@@ -155,6 +158,15 @@ def test_an_event_named_error_is_one() -> None:
     decoder_pieces = [TEXT[1], {"error": {"message": "x", "type": "overloaded_error"}, "choices": []}]
     with pytest.raises(ProviderFailed):
         read_stream(decoder_pieces)
+
+
+def test_pings_of_servers_that_name_their_events_say_nothing() -> None:
+    decoder = OpenAIChat("openai", Quirks()).decoder(ask(stream=True), target())
+    for piece in TEXT:
+        assert decoder.on_event("ping", b'{"type":"ping"}') == []
+        decoder.on_event("", json.dumps(piece).encode())
+    decoder.on_event("", b"[DONE]")
+    assert decoder.finish().completion.text == "Hi there."
 
 
 @pytest.mark.parametrize(
