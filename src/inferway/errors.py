@@ -19,6 +19,7 @@
     │   ├── ProviderTls             500  InferenceError        code provider_tls
     │   ├── ProviderFailed          500  InferenceError        code provider_error, retryable
     │   ├── ProviderUnreachable     503  InferenceServiceUnavailableError  code provider_unreachable, retryable
+    │   │   └── ProviderLost             the same, once the request had gone out
     │   ├── ProviderTimeout         503  InferenceServiceUnavailableError  code timeout
     │   └── EngineFailed            500  InferenceError        code engine_failed, retryable
     ├── Unavailable                 503  InferenceServiceUnavailableError
@@ -205,6 +206,10 @@ class ProviderUnreachable(UpstreamError):
     type = "InferenceServiceUnavailableError"
     default_code = "provider_unreachable"
     retryable = True
+
+
+class ProviderLost(ProviderUnreachable):
+    """The connection broke after the request had gone out; it may have been billed, so whoever raises it has it not tried again."""
 
 
 class ProviderTimeout(UpstreamError):

@@ -14,6 +14,7 @@ from inferway.errors import (
     BadRequest,
     GatewayError,
     ProviderBadAnswer,
+    ProviderLost,
     ProviderRefused,
     ProviderTimeout,
     Unavailable,
@@ -222,7 +223,7 @@ class Attempts:
                 outcome = HEDGE_LOST
                 race.lost_at = len(way.journey.attempts)
             elif outcome != "ok":
-                _note_loss(call, target, outcome, way)
+                _note_loss(call, target, outcome, failure, way)
             way.journey.attempts.append(
                 AttemptRecord(
                     provider=target.provider,
@@ -310,7 +311,7 @@ def _note_spent(target: Target, result: Result, journey: Journey) -> None:
     )
 
 
-def _note_loss(call: Call, target: Target, outcome: str, way: _Way) -> None:
+def _note_loss(call: Call, target: Target, outcome: str, failure: GatewayError | None, way: _Way) -> None:
     """An attempt that gave no answer may have cost something: what was read of it is known, else nothing is.
 
     It comes before the attempt itself is noted, as its place in the journey shows.
@@ -332,7 +333,7 @@ def _note_loss(call: Call, target: Target, outcome: str, way: _Way) -> None:
             )
         )
         journey.warnings["an answer broke off: what it used is estimated"] = None
-    elif outcome in PERHAPS_BILLED:
+    elif outcome in PERHAPS_BILLED or isinstance(failure, ProviderLost):
         journey.is_cost_known = False
 
 

@@ -13,7 +13,9 @@ from inferway.errors import (
     Overloaded,
     ProviderBadAnswer,
     ProviderFailed,
+    ProviderLost,
     ProviderTimeout,
+    ProviderUnreachable,
     UpstreamError,
 )
 from inferway.pipeline.life import STOPPING
@@ -127,7 +129,9 @@ async def test_a_client_that_leaves_a_stream_is_accounted_for_by_what_it_got() -
     )
 
 
-@pytest.mark.parametrize("error", [ProviderTimeout("late"), ProviderBadAnswer("garbage")])
+@pytest.mark.parametrize(
+    "error", [ProviderTimeout("late"), ProviderBadAnswer("garbage"), ProviderLost("reset", retryable=False)]
+)
 async def test_what_may_have_been_billed_is_not_recorded_as_free(error: UpstreamError) -> None:
     kit = Kit(row("a", Scripted(error)))
     with pytest.raises(type(error)):
@@ -135,9 +139,10 @@ async def test_what_may_have_been_billed_is_not_recorded_as_free(error: Upstream
     assert kit.ledger.records[0].cost_microusd is None
 
 
-async def test_a_refusal_cost_nothing() -> None:
-    kit = Kit(row("a", Scripted(ProviderFailed("no"))))
-    with pytest.raises(ProviderFailed):
+@pytest.mark.parametrize("error", [ProviderFailed("no"), ProviderUnreachable("refused")])
+async def test_a_refusal_cost_nothing(error: UpstreamError) -> None:
+    kit = Kit(row("a", Scripted(error)))
+    with pytest.raises(type(error)):
         await kit.infer()
     assert kit.ledger.records[0].cost_microusd == 0
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
+from time import monotonic
 from types import TracebackType
 from typing import NoReturn, Self
 
 from msgspec import Struct
 
-from inferway.errors import ProviderBadAnswer, ProviderTimeout, ProviderUnreachable
+from inferway.errors import ProviderBadAnswer, ProviderLost, ProviderTimeout
 from inferway.providers.base import Headers, WireRequest, WireResponse
 from inferway.providers.transport.connection import Answer, Connection, ConnectionDropped
 from inferway.providers.transport.limits import Limits
@@ -17,6 +18,8 @@ from inferway.providers.transport.trust import tls_context
 from inferway.types import Deadline
 
 _KNOWN_ROUTES = 1_024
+_RACE_S = 5.0
+"""A server that closes a kept connection just as we write is noticed sooner; later it has worked on the request, and may bill it."""
 _LOST = "The connection to the provider was lost before an answer came."
 
 
@@ -104,8 +107,8 @@ class _Exchange(Struct, eq=False):
     ) -> Answer:
         """Send, and wait for the whole answer or, when streaming, for its head.
 
-        A kept connection may have been closed by the server just as we wrote. When no byte came back, the request goes out once more,
-        on a new connection.
+        A kept connection may have been closed by the server just as we wrote. When that shows at once and no byte came back, the request
+        goes out once more, on a new connection.
         """
         head = self.address.head(request, headers)
         origin = self.address.route.origin
@@ -116,7 +119,7 @@ class _Exchange(Struct, eq=False):
             if connection is None:
                 connection = await self.pool.dial(origin, self.deadline)
             self.connection = connection
-            was_used = connection.used
+            was_used, sent_at = connection.used, monotonic()
             self.answer = answer = connection.start(
                 head, request.body, max_bytes=max_bytes, streaming=streaming, outbox=self.pool.outbox()
             )
@@ -125,7 +128,8 @@ class _Exchange(Struct, eq=False):
             # What a stream brought before it broke reaches its reader first.
             if answer.error is None or (streaming and answer.parts):
                 return answer
-            if not (was_used and isinstance(answer.error, ConnectionDropped)):
+            was_raced = was_used and monotonic() - sent_at < _RACE_S
+            if not (was_raced and isinstance(answer.error, ConnectionDropped)):
                 raise_failure(answer.error)
             self._let_go()
             connection = None
@@ -229,7 +233,7 @@ def plain_body(answer: Answer) -> bytes:
 
 
 def raise_failure(error: Exception) -> NoReturn:
-    """Raise what ended an answer; a dropped connection becomes unreachable, and not retryable, since the request had gone out."""
+    """Raise what ended an answer; a dropped connection becomes a lost one, not retryable, since the request had gone out."""
     if isinstance(error, ConnectionDropped):
-        raise ProviderUnreachable(_LOST, retryable=False) from None
+        raise ProviderLost(_LOST, retryable=False) from None
     raise error

@@ -6,10 +6,11 @@ import pytest
 
 from inferway.errors import (
     ProviderBadAnswer,
+    ProviderLost,
     ProviderTimeout,
     ProviderUnreachable,
 )
-from inferway.providers.transport import HttpTransport, Limits
+from inferway.providers.transport import HttpTransport, Limits, client
 from tests.upstreams.scripted import Peer, Upstream, answer_ok, scripted
 from tests.upstreams.wires import Run, Wire, fails, never, send
 
@@ -23,7 +24,7 @@ def test_a_connection_lost_after_sending_is_not_tried_again_by_anybody(run: Run,
 
     async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
         error = await fails(transport, url)
-        assert isinstance(error, ProviderUnreachable)
+        assert isinstance(error, ProviderLost)
         assert not error.retryable
         assert len(upstream.requests) == 1
 
@@ -50,6 +51,25 @@ def test_a_kept_connection_that_breaks_without_a_byte_is_replaced_once(
         assert (upstream.connections, len(upstream.requests)) == (2, 3)
 
     run(wire.talk(script, work))
+
+
+def test_a_kept_connection_that_breaks_after_a_long_wait_is_not_replaced(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_RACE_S", 0.05)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(b"first")
+        await peer.request()
+        await asyncio.sleep(0.1)
+
+    async def work(transport: HttpTransport, url: str, upstream: Upstream) -> None:
+        await send(transport, url)
+        assert isinstance(await fails(transport, url), ProviderLost)
+        assert (upstream.connections, len(upstream.requests)) == (1, 2)
+
+    run(Wire(None).talk(script, work))
 
 
 def test_the_replacement_of_a_broken_connection_is_new_and_the_last(run: Run) -> None:
