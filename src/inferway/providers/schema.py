@@ -4,7 +4,6 @@ Everything sent accepts less than the caller's schema, or the same; where a limi
 checked against the caller's own schema afterwards.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -167,11 +166,14 @@ class StreamUnwrapper:
     """Takes the wrapper `{"value": …}` off an answer that arrives in pieces.
 
     The text of the value passes through as it is. An answer that does not begin as a wrapper passes through whole; what follows the value
-    inside the wrapper passes through too, so that a broken answer stays visibly broken.
+    inside the wrapper passes through too, so that a broken answer stays visibly broken. Each character is looked at once: some models
+    end in blanks without end.
     """
 
     def __init__(self) -> None:
-        self._held = ""
+        self._held: list[str] = []
+        self._opened = 0
+        self._closed = False
         self._step: Callable[[str], str] = self._head
         self._depth = 0
         self._in_string = False
@@ -183,21 +185,28 @@ class StreamUnwrapper:
 
     def finish(self) -> str:
         """What was held back and turned out not to belong to a wrapper."""
-        held, self._held = self._held, ""
+        held = self._take_held()
         return held if self._step == self._head else ""
 
-    def _head(self, text: str) -> str:
-        self._held += text
-        match = _HEAD.match(self._held)
-        if match:
-            rest, self._held = self._held[match.end() :], ""
-            self._step = self._before_value
-            return self._before_value(rest)
-        if _HEAD_SO_FAR.fullmatch(self._held):
-            return ""
-        held, self._held = self._held, ""
-        self._step = str
+    def _take_held(self) -> str:
+        held = "".join(self._held)
+        self._held.clear()
         return held
+
+    def _head(self, text: str) -> str:
+        for place, character in enumerate(text):
+            if character in _BLANKS and self._opened in _BLANKS_BEFORE:
+                continue
+            if character != _OPENING[self._opened]:
+                self._step = str
+                return self._take_held() + text
+            self._opened += 1
+            if self._opened == len(_OPENING):
+                self._held.clear()
+                self._step = self._before_value
+                return self._before_value(text[place + 1 :])
+        self._held.append(text)
+        return ""
 
     def _before_value(self, text: str) -> str:
         text = text.lstrip(_BLANKS)
@@ -229,28 +238,28 @@ class StreamUnwrapper:
 
     def _release(self, text: str) -> str:
         """Let the value's text go, but hold back blanks that may only stand before the closing brace."""
-        whole = self._held + text
-        kept = whole if self._in_string else whole.rstrip(_BLANKS)
-        self._held = whole[len(kept) :]
-        return kept
+        kept = text if self._in_string else text.rstrip(_BLANKS)
+        released = self._take_held() + kept if kept else ""
+        if len(kept) < len(text):
+            self._held.append(text[len(kept) :])
+        return released
 
     def _tail(self, text: str) -> str:
         self._step = self._tail
-        blanks, self._held = self._held, ""
-        self._held = blanks + text
-        if _TAIL.fullmatch(self._held):
-            return ""
-        held, self._held = self._held, ""
-        self._step = str
-        return held
+        for character in text:
+            if character == "}" and not self._closed:
+                self._closed = True
+            elif character not in _BLANKS:
+                self._step = str
+                return self._take_held() + text
+        self._held.append(text)
+        return ""
 
 
 _BLANKS = " \t\r\n"
-_HEAD = re.compile(rf'[{_BLANKS}]*\{{[{_BLANKS}]*"{VALUE}"[{_BLANKS}]*:[{_BLANKS}]*')
-_HEAD_SO_FAR = re.compile(
-    rf'[{_BLANKS}]*(?:\{{[{_BLANKS}]*(?:"(?:v(?:a(?:l(?:u(?:e(?:"[{_BLANKS}]*)?)?)?)?)?)?)?)?'
-)
-_TAIL = re.compile(rf"[{_BLANKS}]*\}}[{_BLANKS}]*")
+_OPENING = f'{{"{VALUE}":'
+_BLANKS_BEFORE = (0, 1, len(_OPENING) - 1)
+"""The characters of the opening that blanks may stand before: the brace, the name and the colon."""
 
 
 def unwrap(text: str) -> str:

@@ -1,6 +1,7 @@
 """A caller's schema wrapped for providers that want an object, and answers unwrapped."""
 
 import json
+import time
 from typing import Any
 
 import jsonschema_rs
@@ -167,6 +168,16 @@ def test_any_text_is_the_same_in_pieces(text: str, size: int) -> None:
     unwrapper = StreamUnwrapper()
     pieces = [unwrapper.feed(text[start : start + size]) for start in range(0, len(text), size)]
     assert "".join(pieces) + unwrapper.finish() == unwrap(text)
+
+
+@pytest.mark.parametrize("begun", ["", '{"value": 1', '{"value": 1}'])
+def test_blanks_without_end_cost_no_more_than_other_text(begun: str) -> None:
+    unwrapper = StreamUnwrapper()
+    unwrapper.feed(begun)
+    started = time.process_time()
+    for _ in range(40_000):
+        assert unwrapper.feed("\n   ") == ""
+    assert time.process_time() - started < 3
 
 
 KEYWORDS = (
