@@ -44,6 +44,8 @@ from inferway.types import (
 _log = logging.getLogger("inferway.providers")
 _LOGGED_CHARACTERS = 200
 _READ_OFF_S = 0.25
+_PIECE_BYTES = 4 * 1024
+"""After so much of a stream others get their turn: what a fast provider has sent meanwhile may hold thousands of events."""
 
 # What reading a stranger's JSON can raise. A body that a translator cannot read is a bad answer, never a defect of ours to the caller.
 UNREADABLE = (
@@ -177,8 +179,11 @@ class WireChat(WireCapability[ChatCall, ChatResult]):
                     raise await self._stream_error(answer, prepared.target, secrets)
                 chunks = answer.chunks()
                 while not body.ended and (chunk := await _next(chunks, timing)) is not None:
-                    for event in body.feed(chunk):
-                        yield event
+                    for start in range(0, len(chunk), _PIECE_BYTES):
+                        if start:
+                            await asyncio.sleep(0)
+                        for event in body.feed(chunk[start : start + _PIECE_BYTES]):
+                            yield event
                 if body.ended:
                     await _read_off(chunks)
             for item in body.finish(answer):

@@ -328,6 +328,26 @@ async def test_events_come_before_the_stream_is_over_and_closing_it_hangs_up() -
         await asyncio.wait_for(upstream.hung_up.wait(), 1)
 
 
+async def test_others_get_their_turn_while_thousands_of_events_are_read() -> None:
+    event = b'data: {"text":"a"}\n\n'
+    turn, most, so_far, at = 0, 0, 0, 0
+
+    async def tick() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with connected(answering(event * 20_000 + b"event: end\ndata: {}\n\n")) as (chat, _):
+        ticking = asyncio.create_task(tick())
+        async for _item in chat.stream(chat.prepare(CALL, TARGET), context()):
+            so_far = so_far + 1 if turn == at else 1
+            at, most = turn, max(most, so_far)
+        ticking.cancel()
+    # The rest of what had arrived, and a full piece of what has arrived meanwhile.
+    assert most <= 2 * (4 * 1024 / len(event) + 1)
+
+
 async def test_only_the_wait_for_the_provider_counts_as_its_time() -> None:
     async with connected(answering(EVENTS)) as (chat, _):
         where = context()

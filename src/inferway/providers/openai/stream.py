@@ -68,8 +68,7 @@ class _Chunk(Struct, frozen=True, kw_only=True):
 class _Call:
     """A tool call whose fragments are being collected."""
 
-    def __init__(self, index: int | None) -> None:
-        self.index = index
+    def __init__(self) -> None:
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
@@ -84,6 +83,7 @@ class _Collected:
         self._refusals: list[str] = []
         self._thoughts: list[str] = []
         self._calls: list[_Call] = []
+        self._places: dict[int, int] = {}
         self._spoken = False
 
     def add(self, choice: _Choice) -> list[ChatEvent]:
@@ -146,14 +146,16 @@ class _Collected:
 
     def _place(self, delta: _CallDelta) -> int:
         """Which call a fragment belongs to; another id begins another call, for servers that number all of them alike or none."""
-        for place in range(len(self._calls) - 1, -1, -1):
+        last = len(self._calls) - 1
+        place = last if delta.index is None else self._places.get(delta.index, -1)
+        if place >= 0:
             call = self._calls[place]
-            if delta.index in (None, call.index):
-                if delta.id and call.id and delta.id != call.id:
-                    break
+            if not (delta.id and call.id and delta.id != call.id):
                 return place
-        self._calls.append(_Call(delta.index))
-        return len(self._calls) - 1
+        self._calls.append(_Call())
+        if delta.index is not None:
+            self._places[delta.index] = last + 1
+        return last + 1
 
     def _complete_calls(self) -> list[_Call]:
         if any(not call.name for call in self._calls):

@@ -1,6 +1,7 @@
 """Streams of chat completion chunks: what is told as it comes, and the whole at the end."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -74,6 +75,17 @@ def test_servers_that_number_all_calls_alike_are_understood_by_their_ids(index: 
     )
     calls = result.completion.tool_calls
     assert [(call.id, call.name, call.arguments) for call in calls] == [("a", "f", {}), ("b", "g", {"x": 1})]
+
+
+def test_many_tool_calls_cost_no_more_each_than_few() -> None:
+    calls = [
+        call_chunk(place, id=f"c{place}", function={"name": "f", "arguments": "{}"})
+        for place in range(20_000)
+    ]
+    started = time.process_time()
+    _, result = read_stream([*calls, chunk({}, "tool_calls"), usage_chunk()])
+    assert time.process_time() - started < 5
+    assert [call.id for call in result.completion.tool_calls] == [f"c{place}" for place in range(20_000)]
 
 
 def test_other_choices_become_alternatives_and_are_not_told_as_they_come() -> None:
