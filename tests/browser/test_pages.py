@@ -69,6 +69,36 @@ def test_a_page_can_be_left_to_the_keyboard(page: Page) -> None:
     assert {"/", "/playground", "/usage", "/settings/keys"} <= reached
 
 
+@pytest.mark.parametrize("path", ["/health", "/settings/limits", "/audit"])
+def test_on_a_phone_the_page_at_hand_is_in_sight_among_all(browser: Browser, site: Site, path: str) -> None:
+    context = open_context(browser, site.url, size=PHONE)
+    page = context.new_page()
+    sign_in(page, site.link())
+    open_place(page, path)
+    place = page.locator(".side [aria-current]").bounding_box()
+    assert place is not None
+    assert place["x"] >= 0
+    assert place["x"] + place["width"] <= PHONE[0]
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/settings/keys", "/audit"])
+def test_the_first_name_that_everybody_sees_is_not_broken_in_two(page: Page, path: str) -> None:
+    open_place(page, path)
+    cells = page.locator("td", has_text="admin@localhost")
+    lines = cells.first.evaluate(
+        """(cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell.firstChild);
+          return range.getClientRects().length;
+        }"""
+    )
+    assert lines == 1
+    assert page.evaluate(
+        "document.querySelector('.table').scrollWidth <= document.querySelector('.table').clientWidth"
+    )
+
+
 def _paths() -> list[str]:
     nobody: Any = None
     return [view.path for view in views_of(Door(nobody)) if view.method == "GET"]

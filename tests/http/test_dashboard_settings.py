@@ -397,6 +397,15 @@ def test_budgets_are_set_shown_and_taken_away(browser: Browser, gateway: Gateway
     assert 'id="f-daily_usd-error"' in wrong.body.decode()
 
 
+def test_a_cap_that_is_reached_is_told_in_words(browser: Browser) -> None:
+    browser.submit("/settings/limits", daily_usd="0")
+    assert ">used up<" in _text(browser.get("/settings/limits"))
+    browser.submit("/settings/limits", daily_usd="0.5")
+    page = _text(browser.get("/settings/limits"))
+    assert ">used up<" not in page
+    assert "of $0.50" in page
+
+
 def test_the_limits_of_the_server_stand_there_with_their_names(browser: Browser) -> None:
     page = _text(browser.get("/settings/limits"))
     for name in ("limits.tier", "limits.per_minute", "server.calls_max", "calls.timeout_s"):
@@ -456,6 +465,13 @@ def test_the_audit_log_says_what_was_and_what_is(browser: Browser, gateway: Gate
     assert len(rows) == 3
     assert all(namespace_id in row for row in rows[1:])
     assert _api(gateway, "GET", "/v1/organizations/audit/logs?limit=1")["total"] > 1
+
+
+def test_the_audit_log_tells_money_in_dollars(browser: Browser) -> None:
+    browser.submit("/settings/limits", daily_usd="1234.5")
+    page = _text(browser.get("/audit?action=organization_updated"))
+    assert "daily: $1,234.50; monthly: nothing" in page
+    assert "microusd" not in page
 
 
 def test_the_audit_log_has_pages(browser: Browser) -> None:

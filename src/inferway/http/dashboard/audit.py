@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from inferway.http.dashboard.asking import unless_forbidden, users_of
 from inferway.http.dashboard.entry import Entry, pages_of, skip_of
-from inferway.http.dashboard.frame import page_headers
+from inferway.http.dashboard.frame import page_headers, short_usd
 from inferway.http.dashboard.view import View, Visitor
 
 _PATH = "/audit"
@@ -17,6 +17,7 @@ _PAGE = 50
 _SHOWN_CHARACTERS = 300
 _KINDS = ("api_key", "namespace", "organization", "secret", "user")
 _FILTERS = ("resource_type", "resource_id", "actor_id", "action")
+_MONEY = "_microusd"
 _PASSED_ON = ("content-type", "content-disposition")
 
 
@@ -67,26 +68,32 @@ def told(changes: dict[str, Any]) -> list[tuple[str, str | None, str]]:
     """What an event tells, as name, what was (None: nothing), and what is."""
     lines: list[tuple[str, str | None, str]] = []
     for name, value in changes.items():
-        label = name.replace("_", " ")
+        label = _label(name)
         if isinstance(value, dict) and value.keys() == {"old", "new"}:
-            lines.append((label, said(value["old"]), said(value["new"])))
+            lines.append((label, said(value["old"], name), said(value["new"], name)))
         elif value not in (None, "", [], {}):
-            lines.append((label, None, said(value)))
+            lines.append((label, None, said(value, name)))
     return lines
 
 
-def said(value: Any) -> str:
-    """A value as a person would write it, cut where it is long."""
+def said(value: Any, name: str = "") -> str:
+    """A value as a person would write it, cut where it is long; `name` is what it is of."""
     if value in (None, "", [], {}):
         return "nothing"
+    if name.endswith(_MONEY) and isinstance(value, int):
+        return short_usd(value / 1_000_000)
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         text = ", ".join(value)
     elif isinstance(value, dict):
-        parts = [f"{name.replace('_', ' ')}: {said(each)}" for name, each in value.items()]
+        parts = [f"{_label(name)}: {said(each, name)}" for name, each in value.items()]
         text = "; ".join(parts)
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+
+
+def _label(name: str) -> str:
+    return name.removesuffix(_MONEY).replace("_", " ")
 
 
 def _asked(visitor: Visitor) -> tuple[dict[str, str], Entry]:

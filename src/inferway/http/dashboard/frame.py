@@ -89,6 +89,7 @@ class Frame:
         made.globals |= {"asset": self._asset, "notices": NOTICES, "version": inferway.__version__}
         made.filters |= {
             "usd": usd,
+            "short_usd": short_usd,
             "count": count,
             "compact": compact,
             "percent": percent,
@@ -131,7 +132,7 @@ def usd(amount: float | None) -> str:
 
 
 def short_usd(amount: float | None) -> str:
-    """Money beside an axis: no more digits than it takes."""
+    """Money that somebody chose, and beside an axis: no more digits than it takes."""
     whole, _, digits = usd(amount).partition(".")
     return f"{whole}.{digits.rstrip('0').ljust(2, '0')}" if digits else whole
 
@@ -165,6 +166,13 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"
+
+
+def short_milliseconds(value: float | None) -> str:
+    """A duration beside an axis, where half a millisecond may be a step: no more digits than it takes."""
+    if value is None:
+        return "–"
+    return f"{value:g} ms" if value < 1000 else f"{value / 1000:,g} s"
 
 
 def moment(value: str | datetime | None) -> str:

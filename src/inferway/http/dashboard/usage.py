@@ -23,7 +23,15 @@ from inferway.http.dashboard.figures import (
     rows_of,
     spread,
 )
-from inferway.http.dashboard.frame import compact, count, milliseconds, page_headers, short_usd, usd
+from inferway.http.dashboard.frame import (
+    compact,
+    count,
+    milliseconds,
+    page_headers,
+    short_milliseconds,
+    short_usd,
+    usd,
+)
 from inferway.http.dashboard.period import PERIODS
 from inferway.http.dashboard.view import View, Visitor
 
@@ -139,7 +147,7 @@ def _columns_of(asked: Asked, groups: list[Any]) -> Chart:
 
 def _lines_of(asked: Asked, groups: list[Any]) -> Chart | None:
     series = percentiles(groups, asked.period)
-    return lines(places_of(asked.period), series, milliseconds, milliseconds) if series else None
+    return lines(places_of(asked.period), series, milliseconds, short_milliseconds) if series else None
 
 
 def _unpriced(told: dict[str, Any]) -> list[Row]:

@@ -16,7 +16,7 @@ from inferway.http.dashboard.charts import (
     steps,
     top_series,
 )
-from inferway.http.dashboard.frame import short_usd
+from inferway.http.dashboard.frame import milliseconds, short_milliseconds, short_usd
 
 
 def _text(value: float | None) -> str:
@@ -114,3 +114,12 @@ def test_no_places_draw_nothing() -> None:
 )
 def test_money_beside_an_axis_has_no_more_digits_than_it_takes(amount: float, told: str) -> None:
     assert short_usd(amount) == told
+
+
+@pytest.mark.parametrize("most", [1.3, 2, 9, 40, 800, 1000, 3400, 18_600, 240_000])
+def test_an_axis_of_durations_has_a_word_of_its_own_for_each_step(most: float) -> None:
+    drawn = lines(_places(1), [Series(name="p50", values=(most,))], milliseconds, short_milliseconds)
+    words = [tick.text for tick in drawn.ticks]
+    assert len(set(words)) == len(words)
+    read = [float(word.split()[0]) * (1000 if word.endswith(" s") else 1) for word in words]
+    assert read == pytest.approx(steps(most))

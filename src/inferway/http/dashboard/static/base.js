@@ -6,6 +6,13 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
+// Where the pages stand in a row that is wider than the screen, the one at hand is in sight.
+const here = document.querySelector(".side [aria-current]");
+if (here) {
+  const row = here.closest(".side");
+  row.scrollLeft += here.getBoundingClientRect().left - (row.clientWidth - here.offsetWidth) / 2;
+}
+
 // Copies the text of another element: <button data-copy="id" hidden>.
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = false;
