@@ -53,8 +53,8 @@ def test_json_prints_a_line_for_each_look(served: Served) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         looks = [json.loads(process.stdout.readline()) for _ in range(3)]
-        process.terminate()
-        process.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
     assert all(look["url"] == served.ready["url"] for look in looks)
     assert looks[2]["window_s"] < 30
 

@@ -25,12 +25,17 @@ def columns(
     is_right = [name.startswith(">") for name in head]
     cells = [["" if each is None else plain(str(each)).replace("\n", " ") for each in row] for row in rows]
     if width is None:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        width = terminal_width()
     widths = [max(map(width_of, column)) for column in zip(names, *cells, strict=True)]
     _squeeze(widths, is_right, width)
     for number, row in enumerate([names, *cells]):
         line = _GAP.join(map(_fit, row, widths, is_right)).rstrip()
         yield line if number else click.style(line, bold=True)
+
+
+def terminal_width() -> int | None:
+    """How many places a line of standard output has; None where it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def width_of(text: str) -> int:

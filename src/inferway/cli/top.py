@@ -1,5 +1,6 @@
 """`inferway top`: how a running server does, refreshed until it is stopped."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import click
 import msgspec
 
 from inferway.access.credentials import FILE_NAME, find_credentials
+from inferway.cli.columns import columns, terminal_width
 from inferway.cli.pulse import Pulse, Row, Scrape, pulse_of, read_series
 from inferway.cli.running import find_running
 from inferway.cli.verb import Voice, examples, verb
@@ -45,8 +47,9 @@ def top(settings: Settings, voice: Voice, *, once: bool, every_s: float) -> None
     server = _Server(settings)
     if once or voice.as_json:
         looks = (pulse_of(None, server.scrape()),) if once else server.pulses(every_s)
-        for pulse in looks:
-            voice.tell({"url": server.url} | msgspec.to_builtins(pulse), _lines(server.url, pulse))
+        with contextlib.suppress(KeyboardInterrupt):
+            for pulse in looks:
+                voice.tell({"url": server.url} | msgspec.to_builtins(pulse), _lines(server.url, pulse))
         return
     _show_live(server, every_s)
 
@@ -97,23 +100,17 @@ def _show_live(server: _Server, every_s: float) -> None:
     try:
         with Live(screen=True, auto_refresh=False) as live:
             for pulse in server.pulses(every_s):
-                live.update(_picture(server.url, pulse), refresh=True)
+                live.update(_picture(server.url, pulse, live.console.width), refresh=True)
     except KeyboardInterrupt:
         return
 
 
-def _picture(url: str, pulse: Pulse) -> "RenderableType":
+def _picture(url: str, pulse: Pulse, width: int) -> "RenderableType":
     from rich.console import Group  # noqa: PLC0415 - takes a while to read
-    from rich.table import Table  # noqa: PLC0415 - takes a while to read
     from rich.text import Text  # noqa: PLC0415 - takes a while to read
 
-    table = Table(expand=True)
-    for title in _TITLES:
-        table.add_column(title, justify="left" if title in _TITLES[:2] else "right", no_wrap=True)
-    for row in (pulse.total, *pulse.rows):
-        # Names are data, never markup.
-        table.add_row(*(Text(cell) for cell in _cells(row)), style="bold" if row is pulse.total else None)
-    return Group(Text(_summary(url, pulse)), table, Text("Ctrl-C ends this.", style="dim"))
+    table = [Text.from_ansi(line, no_wrap=True) for line in table_of(pulse, width)]
+    return Group(Text(_summary(url, pulse)), Text(), *table, Text(), Text("Ctrl-C ends this.", style="dim"))
 
 
 _TITLES = (
@@ -129,6 +126,12 @@ _TITLES = (
     "errors",
     "spent $",
 )
+
+
+_NAMES = 2
+_NAME_LEAST = 18
+_SPARED = ("first ms", "tokens/s", "errors/s", "p50 ms", "calls", "calls/s", "p95 ms")
+"""What is left out on a narrow terminal, in this order."""
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -157,9 +160,25 @@ def _summary(url: str, pulse: Pulse) -> str:
 
 
 def _lines(url: str, pulse: Pulse) -> list[str]:
-    rows = [_TITLES, *(_cells(row) for row in (pulse.total, *pulse.rows))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    return [_summary(url, pulse), *table]
+    return [_summary(url, pulse), *table_of(pulse, terminal_width())]
+
+
+def table_of(pulse: Pulse, width: int | None) -> list[str]:
+    """A line for each model. Where they do not fit, whole columns are left out: a figure that is cut is another figure."""
+    rows = [_cells(row) for row in (pulse.total, *pulse.rows)]
+    kept = list(range(len(_TITLES)))
+    for title in _SPARED:
+        if width is None or _least(rows, kept) <= width:
+            break
+        kept.remove(_TITLES.index(title))
+    head = [_TITLES[place] if place < _NAMES else f">{_TITLES[place]}" for place in kept]
+    return list(columns(head, [[row[place] for place in kept] for row in rows], width=width))
+
+
+def _least(rows: list[tuple[str, ...]], kept: list[int]) -> int:
+    """The room that some columns take when names are as short as can be read."""
+    widths = [max(map(len, (_TITLES[place], *(row[place] for row in rows)))) for place in kept]
+    return sum(
+        min(width, _NAME_LEAST) if place < _NAMES else width
+        for place, width in zip(kept, widths, strict=True)
+    ) + 2 * (len(kept) - 1)
