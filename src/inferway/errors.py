@@ -276,3 +276,7 @@ class InternalError(GatewayError):
 
 class OperatorError(Exception):
     """What whoever runs Inferway must mend: a setting, a file, an address. The message is one line that says what to do."""
+
+
+class UsageError(OperatorError):
+    """What was asked for makes no sense, whatever is there: options that contradict one another, a value that is none."""

@@ -9,11 +9,12 @@ from typing import Any
 from msgspec import Struct
 
 from inferway.client.requests import media
-from inferway.errors import OperatorError
+from inferway.errors import OperatorError, UsageError
 
 _FILE_MAX_BYTES = 200 * 1024 * 1024
 _STANDARD = "-"
 _MEDIA = ("image", "document", "audio", "video")
+_OF_MEDIA = tuple(f"--{kind}" for kind in _MEDIA)
 _NOTHING = "Nothing to ask. Give a prompt, --text, --image, --audio, --video, --messages or --body (`inferway call --help`)."
 
 
@@ -66,7 +67,7 @@ def is_chat(body: dict[str, Any]) -> bool:
 def _given_body(asked: Asked) -> dict[str, Any]:
     free = Asked(body=asked.body, dry_run=asked.dry_run, timeout_s=asked.timeout_s)
     if asked != free:
-        raise OperatorError(
+        raise UsageError(
             "--body is the whole call: write the prompt, the model and the parameters into the file."
         )
     body = _json_of(str(asked.body), "--body")
@@ -78,11 +79,11 @@ def _given_body(asked: Asked) -> dict[str, Any]:
 def _made_body(asked: Asked) -> dict[str, Any]:
     inputs = dict(_inputs(asked))
     if not inputs.keys() - {"system"}:
-        raise OperatorError(_NOTHING)
+        raise UsageError(_NOTHING)
     provider = asked.provider or "local"
     model = asked.model or ("default" if provider == "local" else None)
     if model is None:
-        raise OperatorError(f"--model is needed with --provider {provider}.")
+        raise UsageError(f"--model is needed with --provider {provider}.")
     body: dict[str, Any] = {"provider": provider, "model": model, "inputs": inputs}
     if asked.fallbacks:
         body["fallbacks"] = list(map(_target, asked.fallbacks))
@@ -120,7 +121,7 @@ def _check_standard_input(asked: Asked) -> None:
     named = (*asked.prompts, *asked.texts, *asked.image, asked.texts_file, asked.messages, asked.tools)
     named += (asked.document, asked.audio, asked.video, asked.schema, asked.body)
     if named.count(_STANDARD) > 1:
-        raise OperatorError(
+        raise UsageError(
             "`-` stands there more than once, and standard input can be read once. Name files instead."
         )
 
@@ -155,14 +156,14 @@ def _read(name: str, option: str) -> bytes:
                 content = opened.read(_FILE_MAX_BYTES + 1)
         except OSError as error:
             reason = (error.strerror or "unreadable").lower()
-            raise OperatorError(
-                f"{option} {name}: {reason}. Name a file that can be read, or a URL."
-            ) from None
+            or_url = ", or a URL" if option in _OF_MEDIA else ""
+            raise OperatorError(f"{option} {name}: {reason}. Name a file that can be read{or_url}.") from None
         if not content:
             raise OperatorError(f"{option} {name}: the file is empty.")
     if len(content) > _FILE_MAX_BYTES:
+        or_url = ", or a URL of it" if option in _OF_MEDIA else ""
         raise OperatorError(
-            f"{option} {name}: larger than {_FILE_MAX_BYTES // 1024 // 1024} MiB. Give a smaller file, or a URL of it."
+            f"{option} {name}: larger than {_FILE_MAX_BYTES // 1024 // 1024} MiB. Give a smaller file{or_url}."
         )
     return content
 
@@ -180,7 +181,7 @@ def _json_of(name: str, option: str) -> Any:
 def _target(text: str) -> dict[str, str]:
     provider, slash, model = text.partition("/")
     if not (slash and provider and model):
-        raise OperatorError(f"--fallback {text}: write PROVIDER/MODEL, such as openai/gpt-5.4-mini.")
+        raise UsageError(f"--fallback {text}: write PROVIDER/MODEL, such as openai/gpt-5.4-mini.")
     return {"provider": provider, "model": model}
 
 
@@ -189,7 +190,7 @@ def _parameters(given: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     for each in given:
         name, equals, text = each.partition("=")
         if not equals or not name:
-            raise OperatorError(f"--param {each}: write NAME=VALUE.")
+            raise UsageError(f"--param {each}: write NAME=VALUE.")
         try:
             yield name, json.loads(text)
         except (ValueError, RecursionError):

@@ -15,7 +15,7 @@ from inferway.app.desk import Office, open_office
 from inferway.cli.budget import budget_of, budget_options, settle, shown
 from inferway.cli.columns import columns
 from inferway.cli.verb import Voice, examples, verb
-from inferway.errors import NotFound, OperatorError
+from inferway.errors import NotFound, OperatorError, UsageError
 from inferway.settings import Settings
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
@@ -156,7 +156,7 @@ def parse_expiry(text: str, now: datetime) -> datetime:
         # In UTC here, as one that lies behind the last year there could be stored and not be read.
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise OperatorError(f"--expires {text}: write 90m, 12h, 30d, 8w or 2030-01-31T12:00Z.") from None
+        raise UsageError(f"--expires {text}: write 90m, 12h, 30d, 8w or 2030-01-31T12:00Z.") from None
 
 
 def _no_key(reference: str) -> OperatorError:

@@ -11,7 +11,7 @@ import msgspec
 from inferway.app.desk import ModelDesk
 from inferway.cli.columns import columns
 from inferway.cli.verb import Voice, examples, verb
-from inferway.errors import OperatorError
+from inferway.errors import OperatorError, UsageError
 from inferway.settings import Settings
 
 
@@ -48,7 +48,7 @@ def pull(settings: Settings, voice: Voice, names: tuple[str, ...], given: Path |
     """Fetch models; without names, the default ones."""
     desk = ModelDesk(settings)
     if given is not None and len(names) != 1:
-        raise OperatorError("--from needs exactly one model's name.")
+        raise UsageError("--from needs exactly one model's name.")
     wanted = [desk.require(name) for name in names or desk.defaults()]
     reports, failures = [], []
     for model in wanted:

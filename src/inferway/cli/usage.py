@@ -18,7 +18,7 @@ from inferway.app.pricing import make_prices
 from inferway.cli.columns import columns
 from inferway.cli.keys import require_key
 from inferway.cli.verb import Voice, examples, verb
-from inferway.errors import OperatorError
+from inferway.errors import OperatorError, UsageError
 from inferway.settings import Settings
 from inferway.usage.queries import Dimension, UsageQuery
 from inferway.usage.reconcile import FIELDS, Count, Difference, Key, compare, count_rows, read_rows
@@ -233,7 +233,7 @@ async def _query(
     end = _day("--to", last) if last else today
     start = _day("--from", first) if first else end - timedelta(days=_DAYS)
     if start > end:
-        raise OperatorError("--from lies behind --to.")
+        raise UsageError("--from lies behind --to.")
     query = UsageQuery(
         organization_id=books.organization_id,
         start=datetime.combine(start, time(), UTC),
@@ -245,7 +245,9 @@ async def _query(
         query = replace(query, key_id=found.key_id)
     if namespace is not None:
         known = await books.directory.find_namespace(books.organization_id, namespace)
-        # What was used in a namespace that is gone is found by its id.
+        # What was used in a namespace that is gone is found by its id. No name begins like one.
+        if known is None and not namespace.startswith("ns_"):
+            raise OperatorError(f"There is no namespace {namespace}. See: inferway namespace list")
         query = replace(query, namespaces=(namespace if known is None else known.namespace_id,))
     return query
 
@@ -254,16 +256,14 @@ def _day(option: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise OperatorError(f"{option} {text}: a day such as 2030-01-31.") from None
+        raise UsageError(f"{option} {text}: a day such as 2030-01-31.") from None
 
 
 def _columns(given: tuple[str, ...]) -> dict[str, str]:
     found = dict(each.partition("=")[::2] for each in given)
     for field, name in found.items():
         if field not in FIELDS or not name:
-            raise OperatorError(
-                f"--column {field}={name}: say one of {', '.join(FIELDS)}, and a column's name."
-            )
+            raise UsageError(f"--column {field}={name}: say one of {', '.join(FIELDS)}, and a column's name.")
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from inferway.errors import GatewayError, OperatorError
+from inferway.errors import GatewayError, OperatorError, UsageError
 from inferway.settings import Settings, load
 
 Verb = Callable[..., None]
@@ -44,13 +44,13 @@ class Voice:
         """What went wrong without ending the verb, on standard error in every case."""
         click.echo(f"{click.style('Error:', fg='red', bold=True)} {line}", err=True)
 
-    def fail(self, message: str, envelope: object = None) -> NoReturn:
-        """Ends with status 1 and says why."""
+    def fail(self, message: str, envelope: object = None, *, status: int = 1) -> NoReturn:
+        """Ends with a status and says why."""
         if self.as_json:
             found = envelope or {"success": False, "error": {"message": message}}
             click.echo(json.dumps(found, ensure_ascii=False))
         self.warn(message)
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(status)
 
 
 def examples(*lines: str) -> str:
@@ -61,7 +61,7 @@ def examples(*lines: str) -> str:
 def verb(**flags: str) -> Callable[[Verb], Verb]:
     """Gives a function `settings` and `voice` from the common options; `flags` are options that set a setting, by its name.
 
-    An `OperatorError` or a `GatewayError` that comes out becomes a line and exit status 1.
+    An `OperatorError` or a `GatewayError` that comes out becomes a line and exit status 1, a `UsageError` 2.
     """
 
     def wrap(function: Verb) -> Verb:
@@ -75,6 +75,8 @@ def verb(**flags: str) -> Callable[[Verb], Verb]:
             try:
                 settings = _load(data_dir, config, chosen)
                 function(settings=settings, voice=voice, **rest)
+            except UsageError as error:
+                voice.fail(str(error), status=2)
             except OperatorError as error:
                 voice.fail(str(error))
             except GatewayError as error:

@@ -136,7 +136,10 @@ def test_no_help_is_cut_or_too_wide(verb: str) -> None:
         (("organization", "budget", "nobody"), "inferway organization list"),
         (("usage", "export", "--output", "none/x"), "none/x: no such file or directory"),
         (("usage", "reconcile", "in.jsonl"), "--column"),
-        (("models", "pull", "--from", "x"), "exactly one"),
+        (("usage", "show", "--namespace", "nowhere"), "inferway namespace list"),
+        (("call", "--schema", "none.json", "hi"), "Name a file that can be read.\n"),
+        (("call", "--image", "none.png", "hi"), "Name a file that can be read, or a URL.\n"),
+        (("dashboard", "--url", "http://127.0.0.1:1", "--data-dir", "elsewhere"), "Use the --data-dir of"),
         (("db", "status", "--config", "none.toml"), "Name a readable settings file"),
         (("call", "hi"), "inferway serve"),
         (("batch", "in.jsonl", "out.jsonl"), "inferway serve"),
@@ -149,6 +152,36 @@ def test_what_cannot_be_done_is_a_line_that_says_what_to_do(words: tuple[str, ..
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert isinstance(ended.exception, SystemExit)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("call",), "Nothing to ask"),
+        (("call", "hi", "--provider", "openai"), "--model is needed"),
+        (("call", "hi", "-p", "temperature"), "NAME=VALUE"),
+        (("call", "hi", "--fallback", "openai"), "PROVIDER/MODEL"),
+        (("call", "hi", "--body", "in.jsonl"), "--body is the whole call"),
+        (("call", "-", "--text", "-"), "more than once"),
+        (("usage", "show", "--from", "soon"), "2030-01-31"),
+        (("usage", "show", "--from", "2030-01-31", "--to", "2030-01-01"), "behind"),
+        (("key", "create", "--name", "a", "--expires", "tomorrow"), "30d"),
+        (("models", "pull", "--from", "x"), "exactly one"),
+        (("dashboard", "--url", "localhost"), "http://host:port"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(words: tuple[str, ...], message: str) -> None:
+    ended = invoke(*words)
+    assert ended.exit_code == 2, ended.output
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_link_that_no_server_takes_is_not_made() -> None:
+    invoke("dashboard", "--url", "http://127.0.0.1:1", "--data-dir", "elsewhere")
+    assert not Path("elsewhere", "secrets.key").exists()
 
 
 def test_a_verb_that_is_spelled_wrongly_is_answered_with_the_right_one() -> None:

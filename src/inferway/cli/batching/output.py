@@ -15,7 +15,7 @@ from msgspec import Struct
 from inferway.cli.batching.lines import Line
 from inferway.cli.batching.tally import Tally
 from inferway.cli.batching.told import START, Told, read_told
-from inferway.errors import OperatorError
+from inferway.errors import OperatorError, UsageError
 from inferway.locks import FileLock
 
 _LINES_MAX = 1_000_000_000
@@ -222,7 +222,7 @@ class Pipe:
         """Nothing is there before. Raises `OperatorError` for `retry_failed`."""
         del tally
         if retry_failed:
-            raise OperatorError("--retry-failed needs OUT to be a file: standard output holds no answers.")
+            raise UsageError("--retry-failed needs OUT to be a file: standard output holds no answers.")
         return Done()
 
     def begin(self, *, retry_failed: bool) -> None:
