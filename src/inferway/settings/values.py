@@ -233,7 +233,12 @@ class LocalSettings(Struct, frozen=True, kw_only=True):
     idle_s: Annotated[
         float, Meta(ge=1, le=604_800, description="Seconds without a call after which a model is unloaded.")
     ] = 900.0
-    threads: Annotated[int, Meta(ge=0, le=256, description="Threads of an engine; 0 for one per core.")] = 0
+    threads: Annotated[
+        int,
+        Meta(
+            ge=0, le=256, description="Threads of an engine; 0 for one per core, and half as many for chat."
+        ),
+    ] = 0
     python: Annotated[
         str | None, Meta(description="Interpreter that runs the engines; by default this one.")
     ] = None
