@@ -24,6 +24,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield started
 
 
+_HEARING = """
+import signal
+from inferway.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""Whoever runs these tests in the background has made them deaf to the signal that is sent here."""
+
+
 def test_once_says_what_happened_since_the_start(served: Served) -> None:
     done = run("top", "--once", "--json", data_dir=served.data_dir)
     assert done.returncode == 0, done.stderr
@@ -39,17 +49,8 @@ def test_once_says_what_happened_since_the_start(served: Served) -> None:
 
 
 def test_json_prints_a_line_for_each_look(served: Served) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "inferway",
-        "top",
-        "--json",
-        "--every",
-        "0.2",
-        "--data-dir",
-        str(served.data_dir),
-    ]
+    options = ["--every", "0.2", "--data-dir", str(served.data_dir)]
+    command = [sys.executable, "-c", _HEARING, "top", "--json", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         looks = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -61,10 +62,7 @@ def test_json_prints_a_line_for_each_look(served: Served) -> None:
 
 def test_on_a_terminal_it_draws_a_table_until_it_is_stopped(served: Served) -> None:
     ours, theirs = pty.openpty()
-    # Whoever runs these tests in the background has made them deaf to the signal that is sent here.
-    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    script = f"{hearing}; from inferway.cli import main; main()"
-    command = [sys.executable, "-c", script, "top", "--every", "0.2", "--data-dir", str(served.data_dir)]
+    command = [sys.executable, "-c", _HEARING, "top", "--every", "0.2", "--data-dir", str(served.data_dir)]
     env = os.environ | {"TERM": "xterm-256color", "COLUMNS": "160", "LINES": "40"}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
