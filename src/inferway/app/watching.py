@@ -30,8 +30,6 @@ from inferway.types import Parameters
 from inferway.usage.records import UsageRecord
 
 _HANDED_ON = ("service_name", "traces", "metrics", "sample_ratio", "metrics_every_s", "timeout_s", "ca_file")
-
-
 _WITHIN_S = 0.05
 _TOGETHER = 64
 

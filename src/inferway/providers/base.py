@@ -109,7 +109,7 @@ class Timing:
     def told_ms(self) -> float:
         """The same in whole microseconds, as answers tell it."""
         # `round` writes the number down and reads it again.
-        return int((self.clock() - self.started) * 1_000_000 + 0.5) / 1000
+        return int(self.elapsed_ms() * 1000 + 0.5) / 1000
 
 
 class Context(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,8 @@ from inferway.observe.calls import CallLog
 from inferway.observe.trace import Tracer
 from inferway.settings import load
 from inferway.types import NO_PARAMETERS, Parameters
-from inferway.usage.records import Intent, UsageRecord, unknown_of
-
-CALL = unknown_of(
-    Intent(
-        record_id="r1",
-        request_id="req_1",
-        organization_id="org_1",
-        namespace_id="ns_1",
-        key_id="key_1",
-        operation="chat",
-        provider="fake",
-        model="fake-chat",
-        started_at=datetime(2026, 11, 1, tzinfo=UTC),
-    )
-)
+from inferway.usage.records import UsageRecord
+from tests.unit.observe.kit import RECORD
 
 
 def watching(folder: Path, **environ: str) -> Watching:
@@ -71,7 +57,7 @@ class Counting:
 async def test_a_call_that_ends_alone_is_told_in_the_next_turn_of_the_loop() -> None:
     counting = Counting()
     later = Later(counting)
-    later.ended(CALL, NO_PARAMETERS)
+    later.ended(RECORD, NO_PARAMETERS)
     assert counting.count == 0
     await asyncio.sleep(0)
     assert counting.count == 1
@@ -81,13 +67,13 @@ async def test_beside_others_calls_are_told_together_and_soon() -> None:
     counting = Counting()
     later = Later(counting)
     later.running = lambda: 1
-    later.ended(CALL, NO_PARAMETERS)
+    later.ended(RECORD, NO_PARAMETERS)
     await asyncio.sleep(0)
     assert counting.count == 0
     async with asyncio.timeout(5):
         await counting.told.wait()
     for _ in range(64):
-        later.ended(CALL, NO_PARAMETERS)
+        later.ended(RECORD, NO_PARAMETERS)
     await asyncio.sleep(0)
     assert counting.count == 65
 

@@ -246,9 +246,8 @@ class Connection(asyncio.BufferedProtocol):
         answer.status, answer.lines = whole.status, whole.lines
         answer.body_bytes = len(whole.body)
         answer.parts.append(whole.body)
-        answer.head_done = answer.keep_alive = answer.complete = True
-        if not answer.future.done():
-            answer.future.set_result(None)
+        answer.head_done = answer.keep_alive = True
+        answer.finish()
         return True
 
     def _hold_back(self, answer: Answer) -> None:
