@@ -393,7 +393,12 @@ class JournalSettings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1024, description="Size at which a journal file is rotated, in MB.")
     ] = 16
     drain_s: Annotated[
-        float, Meta(gt=0, le=60, description="Seconds between moves of settled records to the database.")
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="Seconds between moves of settled records to the database, at most: many that wait are moved sooner.",
+        ),
     ] = 1.0
     backlog_max_mb: Annotated[
         int,

@@ -40,14 +40,20 @@ class Drain:
         self._was_away = False
 
     async def run(self) -> None:
-        """Moves records every `every_s` seconds for ever; a ledger that is away is tried again."""
+        """Moves records every `every_s` seconds for ever; a ledger that is away is tried again.
+
+        Many that wait are moved sooner: they take memory.
+        """
         orphans_due = self._clock()
         while True:
             with_orphans = self._clock() >= orphans_due
             if with_orphans:
                 orphans_due = self._clock() + self._orphans_every_s
             await self._tick(with_orphans=with_orphans)
-            await asyncio.sleep(self._every_s)
+            if self._was_away:
+                await asyncio.sleep(self._every_s)
+            else:
+                await self._journal.wait_for_many(self._every_s)
 
     async def aclose(self) -> None:
         """Moves what is left, if the ledger is there; what it does not take stays in the journal for the next start."""

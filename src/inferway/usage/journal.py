@@ -26,7 +26,10 @@ SUFFIX = ".journal"
 _MIB = 1024 * 1024
 _MAX_LATE = 10_000
 _MAX_KEPT = 10_000
-"""Settled records that are kept in memory for the mover, which then need not read them; a few MB at most."""
+"""Settled records that are kept in memory for the mover, which then need not read them: some 15 MB at most."""
+
+_MANY = 800
+"""So many records that wait call the mover. By the time it comes there are some more, and one transaction takes a thousand."""
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -42,10 +45,20 @@ class Span(Struct, frozen=True, kw_only=True):
 class _File:
     """One file of the journal: how much was written, moved, and how many of its intents are still open."""
 
-    __slots__ = ("descriptor", "drained", "is_damaged", "kept", "kept_from", "open_intents", "path", "size")
+    __slots__ = (
+        "descriptor",
+        "drained",
+        "is_damaged",
+        "kept",
+        "kept_from",
+        "many_wait",
+        "open_intents",
+        "path",
+        "size",
+    )
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, many_wait: asyncio.Event) -> None:
+        self.path, self.many_wait = path, many_wait
         self.descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
@@ -56,8 +69,11 @@ class _File:
 
     def keep(self, record: UsageRecord) -> None:
         """Remembers a record that was written; when there are too many all are read from the file later."""
-        if len(self.kept) < _MAX_KEPT:
+        count = len(self.kept)
+        if count < _MAX_KEPT:
             self.kept.append(record)
+            if count == _MANY:
+                self.many_wait.set()
         else:
             self.kept_from = -1
 
@@ -106,6 +122,7 @@ class Journal:
         self._next_number = 1
         self._open: dict[str, _File] = {}
         self._late: list[UsageRecord] = []
+        self._many_wait = asyncio.Event()
         self._pending_bytes = 0
         self._is_broken = False
         self._waiting: list[asyncio.Future[None]] = []
@@ -159,6 +176,13 @@ class Journal:
         """The stretches to move to the ledger, oldest first; what could not be written earlier is tried again first."""
         self._retry_late()
         return [each.hand_over() for each in self._files if each.size > each.drained]
+
+    async def wait_for_many(self, within_s: float) -> None:
+        """Wait until many settled records wait to be moved, or so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._many_wait.wait()
+        self._many_wait.clear()
 
     def mark_drained(self, file: Path, end: int) -> None:
         """Notes that a file is in the ledger up to an offset, and deletes files that hold nothing more."""
@@ -224,7 +248,7 @@ class Journal:
             os.close(descriptor)
 
     def _start_file(self) -> _File:
-        fresh = _File(self.folder / f"{self._next_number:010d}{SUFFIX}")
+        fresh = _File(self.folder / f"{self._next_number:010d}{SUFFIX}", self._many_wait)
         self._next_number += 1
         self._files.append(fresh)
         return fresh

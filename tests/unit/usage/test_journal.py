@@ -166,6 +166,35 @@ async def test_while_the_ledger_is_away_records_wait_and_are_moved_later(
     assert await rows(ledger) == {"a": "ok"}
 
 
+async def test_many_records_are_moved_before_it_is_time(
+    tmp_path: Path, intent: Intents, record: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waiting(MemoryLedger):
+        added = asyncio.Event()
+
+        async def add(self, records: Sequence[UsageRecord]) -> int:
+            count = await super().add(records)
+            self.added.set()
+            return count
+
+    monkeypatch.setattr("inferway.usage.journal._MANY", 3)
+    journal, ledger = Journal(tmp_path), Waiting()
+    moving = asyncio.create_task(Drain(journal, ledger, every_s=3600).run())
+    for turn in ("a", "b"):
+        await asyncio.sleep(0)
+        for number in range(3):
+            await journal.intend(intent(f"{turn}{number}"))
+            await journal.settle(record(f"{turn}{number}"))
+        await asyncio.sleep(0.01)
+        assert not ledger.added.is_set(), "few of them wait"
+        await journal.intend(intent(f"{turn}3"))
+        await journal.settle(record(f"{turn}3"))
+        await asyncio.wait_for(ledger.added.wait(), 5)
+        ledger.added.clear()
+    moving.cancel()
+    assert len(await rows(ledger)) == 8
+
+
 async def test_records_are_moved_from_memory_or_from_the_file_and_each_once(
     tmp_path: Path, intent: Intents, record: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
