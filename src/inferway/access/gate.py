@@ -303,11 +303,15 @@ class Gate:
 
         Once a look has failed nobody waits for the next ones: known callers must not pay for a store that is away.
         """
+        is_stale = self._age_s() >= MAX_STALENESS_S and not self._is_away
         if self._look is None or self._look.done():
-            self._looked_at = self._clock()
             self._look = asyncio.get_running_loop().create_task(self._poll())
-        if self._age_s() >= MAX_STALENESS_S and not self._is_away:
+            if not is_stale:
+                self._looked_at = self._clock()
+        if is_stale:
+            # Only then does it count as looked: whoever comes meanwhile must wait for it, too.
             await asyncio.wait((self._look,), timeout=_POLL_TIMEOUT_S)
+            self._looked_at = self._clock()
             self._is_away = self._age_s() >= MAX_STALENESS_S
         if self._age_s() > self._grace_s:
             self.forget()

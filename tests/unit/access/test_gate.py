@@ -194,6 +194,22 @@ async def test_a_change_by_another_process_counts_within_five_seconds() -> None:
     assert (await refused(house, f"Bearer {key}".encode())).code == "key_revoked"
 
 
+async def test_of_calls_that_come_together_after_a_pause_none_goes_on_with_what_was_known() -> None:
+    house = House()
+    record, key = await house.open()
+    authorization = f"Bearer {key}".encode()
+    await house.enter(key)
+    await house.directory.replace_key(msgspec.structs.replace(record, revoked_at=NOW), was=record)
+    house.clock.now += 60
+
+    async def come() -> str | None:
+        if house.gate.find(authorization, b"default") is not None:
+            return "in"
+        return (await refused(house, authorization)).code
+
+    assert await asyncio.gather(*[come() for _ in range(5)]) == ["key_revoked"] * 5
+
+
 async def test_under_steady_calls_nobody_waits_and_a_change_is_still_seen() -> None:
     house = House()
     record, key = await house.open()
