@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -19,6 +20,9 @@ from inferway.store.postgres.database import PostgresDatabase
 from inferway.store.postgres.outage import Outage
 from inferway.store.usage_rows import COLUMNS, row_of
 from inferway.store.work import Work, ask
+from inferway.usage.drain import Drain
+from inferway.usage.frames import read_batches
+from inferway.usage.journal import SUFFIX, Journal
 from tests.contract.test_ledger import PLAIN
 from tests.databases.postgres import Postgres
 
@@ -214,3 +218,17 @@ async def test_writers_who_add_the_same_records_in_another_order_do_not_wait_cro
     await other.close()
     assert sum(await asyncio.gather(*writers)) == len(records)
     assert "refuses" not in caplog.text
+
+
+async def test_a_record_that_no_index_can_hold_is_laid_aside_and_holds_up_no_other(
+    database: PostgresDatabase, tmp_path: Path
+) -> None:
+    await database.bring_up_to_date()
+    ledger, journal = SqlLedger(database), Journal(tmp_path)
+    endless = replace(PLAIN, record_id="long", model="".join(map(chr, range(0x20000, 0x20000 + 4_000))))
+    for each in (endless, PLAIN):
+        await journal.settle(each)
+    assert await Drain(journal, ledger).move() == 1
+    assert await ledger.find_record(PLAIN.record_id) == PLAIN
+    aside = tmp_path / f"refused{SUFFIX}"
+    assert [len(batch) for batch, _ in read_batches(aside)] == [1]

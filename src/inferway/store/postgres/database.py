@@ -51,6 +51,12 @@ _FAILURES = (
     OSError,
     TimeoutError,
 )
+_NEVER_TAKEN = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What is wrong with the values themselves: the same again would be refused again, however long one waits."""
 _OURS_TO_MEND = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
@@ -155,7 +161,7 @@ class PostgresDatabase:
                 answer = await use(connection)
         except asyncpg.UniqueViolationError:
             raise Taken from None
-        except asyncpg.IntegrityConstraintViolationError:
+        except _NEVER_TAKEN:
             raise
         except _FAILURES as error:
             self._failed(error)
