@@ -1,5 +1,6 @@
 """The body of an inference call: bytes in, one checked value out."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -9,7 +10,7 @@ from inferway.errors import BadRequest, InvalidShape
 from inferway.pipeline.body import decode_json, require_bounded
 from inferway.pipeline.inputs import Inputs, read_inputs
 from inferway.pipeline.parameters import read_parameters
-from inferway.pipeline.plain import PlainBody, find_plain
+from inferway.pipeline.plain import MAX_NAME_LENGTH, PlainBody, find_plain
 from inferway.types import Parameters
 
 MAX_FALLBACKS = 8
@@ -90,6 +91,7 @@ def read_any(body: bytes) -> InferenceRequest:
     decoded = decode_json(_decoder, body, _ACCEPTED)
     _require_one_address(decoded)
     fallbacks = decoded.fallbacks or ()
+    _require_names([decoded.model or "", *(each.model for each in fallbacks)])
     if len(fallbacks) > MAX_FALLBACKS:
         raise BadRequest(f"at most {MAX_FALLBACKS} fallbacks in one call", code="too_many_fallbacks")
     parameters = read_parameters(decoded.parameters or {})
@@ -107,6 +109,12 @@ def read_any(body: bytes) -> InferenceRequest:
         fallbacks=fallbacks,
         dry_run=bool(decoded.dry_run),
     )
+
+
+def _require_names(models: Iterable[str]) -> None:
+    if any(len(model) > MAX_NAME_LENGTH for model in models):
+        message = f"no model's name is longer than {MAX_NAME_LENGTH} characters"
+        raise BadRequest(message, code="unknown_model")
 
 
 def _require_one_address(body: Body) -> None:
