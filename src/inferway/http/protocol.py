@@ -63,6 +63,10 @@ class HeadTooLarge(Exception):
     """More headers than a request may have."""
 
 
+class Ambiguous(Exception):
+    """A request that may end in two places."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -179,23 +183,27 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes came. Those that add up to nothing (an endless head, endless trailers) are refused as soon as they are too many."""
         if self.unsent:
             self.flush()
-        if self.missing:
-            data = self._take_missing(data)
-            if not data:
+        while data:
+            if self.missing:
+                data = self._take_missing(data)
+                continue
+            self.chunk_bytes = len(data)
+            self.unheard_bytes += self.chunk_bytes
+            rest = b""
+            # As uvicorn does, but for its timer of an idle connection, which is never armed here.
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                self.send_400_response("")
                 return
-        self.chunk_bytes = len(data)
-        self.unheard_bytes += self.chunk_bytes
-        # As uvicorn does, but for its timer of an idle connection, which is never armed here.
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.send_400_response("")
-            return
-        except httptools.HttpParserUpgrade:
-            self._unsupported_upgrade_warning()
-        if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != IDLE:
-            self.complaint = self._too_large()
-            self.send_400_response(self.complaint)
+            except httptools.HttpParserUpgrade as upgrade:
+                # Nothing changes: what is behind that head is HTTP/1.1 as before.
+                rest = data[upgrade.args[0] :]
+            if self.unheard_bytes > self.bounds.head_max_bytes and self.stage != IDLE:
+                self.complaint = self._too_large()
+                self.send_400_response(self.complaint)
+                return
+            data = rest
 
     def find_usual(self, data: bytes) -> tuple[bytes, int] | None:
         """Whether a call with a head that is known begins with these data, and nothing is under way: what `UsualHead.find` says of it."""
@@ -273,7 +281,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._make_scope()
         if self.pipeline is self.nothing_behind:
             self.pipeline = deque()
-        super().on_headers_complete()
+        try:
+            self.missing = self._length_behind_upgrade()
+            super().on_headers_complete()
+        except Ambiguous:
+            # Nothing has begun for it: it is refused as a head that cannot be read, behind whatever is being answered.
+            self.stage, self.missing = _HEAD, 0
+            raise
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -292,6 +306,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
+        if self.missing:
+            return  # the parser sees no body behind a wish to change the protocol
         self.stage = IDLE
         cycle = self.direct
         if cycle is None or cycle is not self.cycle or cycle.response_complete:
@@ -363,6 +379,19 @@ class BoundedProtocol(HttpToolsProtocol):
             and not parser.should_upgrade()
             and parser.get_http_version() == "1.1"
         )
+
+    def _length_behind_upgrade(self) -> int:
+        """How many bytes belong to a request that wishes to change the protocol; 0 for any other, whose body the parser finds.
+
+        Java's client wishes for HTTP/2 with every request. The parser takes such a request for ended with its head, and its body would be
+        the next request. Raises `Ambiguous` for one whose end nobody else knows.
+        """
+        if not self.parser.should_upgrade():
+            return 0
+        headers = dict(self.headers)
+        if b"transfer-encoding" in headers:
+            raise Ambiguous
+        return int(headers.get(CONTENT_LENGTH, b"0"))
 
     def _make_scope(self) -> None:
         """What uvicorn makes for every request before its head is whole."""
