@@ -284,7 +284,7 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.missing = self._length_behind_upgrade()
             super().on_headers_complete()
-        except Ambiguous:
+        except (Ambiguous, httptools.HttpParserInvalidURLError):
             # Nothing has begun for it: it is refused as a head that cannot be read, behind whatever is being answered.
             self.stage, self.missing = _HEAD, 0
             raise

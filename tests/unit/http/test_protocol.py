@@ -77,6 +77,8 @@ async def test_a_request_that_wishes_for_another_protocol_has_its_body_all_the_s
     "unreadable",
     [
         START + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
 async def test_what_cannot_be_read_is_told_and_never_in_place_of_an_answer(unreadable: bytes) -> None:
