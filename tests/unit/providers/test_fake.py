@@ -145,6 +145,31 @@ async def test_a_required_tool_is_called_and_its_stream_says_the_same() -> None:
     assert msgspec.json.decode("".join(fragments)) == {"word": "fake"}
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"required": [{}, ["a"], None, 1], "properties": "a"},
+        {"required": 1.5, "properties": {"a": "b"}},
+        {"required": "city", "anyOf": {"a": 1}, "enum": True},
+        {"properties": {"a": {"type": "array", "minItems": "2", "items": 3}}},
+        {"properties": {"a": {"type": "string", "minLength": None, "maxLength": -3}}},
+        {"properties": {"a": {"type": "integer", "minimum": 1e300, "maximum": [1]}}},
+        {"properties": {"a": {"type": [{}]}}},
+    ],
+)
+async def test_a_tool_whose_parameters_make_no_sense_is_called_all_the_same(broken: dict[str, Any]) -> None:
+    tool = Tool(name="look_up", parameters={"type": "object", **broken})
+    (call,) = (await chat(said(tools=(tool,), tool_choice="required"))).completion.tool_calls
+    assert msgspec.json.encode(call.arguments)
+
+
+async def test_lists_in_lists_end_before_the_memory_does() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(12):
+        schema = {"type": "array", "minItems": 100, "items": schema}
+    assert len((await chat(said(schema=schema))).completion.text) < 1_000_000
+
+
 async def test_media_are_counted() -> None:
     image = Media(kind=MediaKind.IMAGE, data=b"GIF89a", mime="image/gif")
     result = await chat(said(media=image))

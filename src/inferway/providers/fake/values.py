@@ -6,6 +6,9 @@ import struct
 from typing import Any
 
 _MAX_DEPTH = 16
+_MAX_ITEMS = 100
+_MAX_VALUES = 10_000
+"""How many values an array may come to hold in all, where one of each kind is not more already."""
 _SHOWN_WORDS = 12
 
 
@@ -29,18 +32,18 @@ def made_up_vector(content: bytes, dimensions: int) -> list[float]:
 def made_up_value(schema: Any, depth: int = 0) -> Any:
     """A value for the everyday part of JSON Schema: types, enums, constants, required properties, lengths and limits.
 
-    Other keywords are not followed: the answer may then be invalid, as a weak model's would be.
+    Other keywords are not followed, nor are those whose value makes no sense: the answer may then be invalid, as a weak model's would be.
     """
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
         return None
     for keyword in ("const", "default"):
         if keyword in schema:
             return schema[keyword]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    for choice in _list(schema.get("enum")):
+        return choice
     for keyword in ("anyOf", "oneOf", "allOf"):
-        if schema.get(keyword):
-            return made_up_value(schema[keyword][0], depth + 1)
+        for branch in _list(schema.get(keyword)):
+            return made_up_value(branch, depth + 1)
     return _of_type(schema, depth)
 
 
@@ -48,20 +51,39 @@ def _of_type(schema: dict[str, Any], depth: int) -> Any:
     kind = schema.get("type", "object" if "properties" in schema else "null")
     match kind[0] if isinstance(kind, list) and kind else kind:
         case "object":
-            properties = schema.get("properties") or {}
-            names = dict.fromkeys((*properties, *(schema.get("required") or ())))
+            properties = schema.get("properties")
+            properties = properties if isinstance(properties, dict) else {}
+            required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
+            names = dict.fromkeys((*properties, *required))
             return {name: made_up_value(properties.get(name), depth + 1) for name in names}
         case "array":
-            count = max(1, int(schema.get("minItems") or 0))
-            return [made_up_value(schema.get("items"), depth + 1)] * min(count, 100)
+            item = made_up_value(schema.get("items"), depth + 1)
+            # Arrays in arrays: a hundred of each would soon be more than there is memory.
+            count = max(1, min(_MAX_ITEMS, _MAX_VALUES // _size(item)))
+            return [item] * int(min(max(1, _number(schema, "minItems", 0)), count))
         case "string":
-            text = "fake".ljust(min(int(schema.get("minLength") or 0), 10_000), "e")
-            return text[: schema.get("maxLength", len(text))]
+            text = "fake".ljust(int(min(_number(schema, "minLength", 0), 10_000)), "e")
+            return text[: int(max(0, min(_number(schema, "maxLength", len(text)), len(text))))]
         case "integer" | "number" as number:
-            least = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
-            most = schema.get("maximum", schema.get("exclusiveMaximum", least + 2) - 1)
+            least = _number(schema, "minimum", _number(schema, "exclusiveMinimum", -1) + 1)
+            most = _number(schema, "maximum", _number(schema, "exclusiveMaximum", least + 2) - 1)
             value = min(max(1, least), most)
             return math.ceil(value) if number == "integer" else value
         case "boolean":
             return True
     return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _number(schema: dict[str, Any], keyword: str, otherwise: float) -> float:
+    value = schema.get(keyword, otherwise)
+    return value if isinstance(value, int | float) else otherwise
+
+
+def _size(value: Any) -> int:
+    """How many values there are in one, itself included."""
+    inner = value.values() if isinstance(value, dict) else _list(value)
+    return 1 + sum(map(_size, inner))
