@@ -223,10 +223,17 @@ class BoundedProtocol(HttpToolsProtocol):
         length, size = int(digits), len(data) - start
         if size > length or not length or self.serve is None or self.usual is None:
             return False
-        self.stage, self.since, self.missing = _BODY, self.loop.time(), length - size
         headers = {**self.usual.headers, CONTENT_LENGTH: digits}
-        self.cycle = self.direct = DirectCycle(self, headers, 1, keep_alive=True)
-        self.direct.start(self.loop, self.serve)
+        self.cycle = self.direct = cycle = DirectCycle(self, headers, 1, keep_alive=True)
+        self.since = self.loop.time()
+        if size == length and size <= HIGH_WATER_LIMIT:
+            # As `on_body` and `on_message_complete`, for what nobody waits for yet.
+            self.stage, self.unheard_bytes = IDLE, 0
+            cycle.body, cycle.more_body = data[start:], False  # type: ignore[assignment]
+            cycle.start(self.loop, self.serve)
+            return True
+        self.stage, self.missing = _BODY, length - size
+        cycle.start(self.loop, self.serve)
         if size:
             self.on_body(data[start:])
         if size == length:
