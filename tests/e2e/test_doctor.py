@@ -145,6 +145,16 @@ def test_usage_that_waits_or_was_set_aside_is_found(tmp_path: Path) -> None:
     assert (code, found["journal"][0]["state"]) == (1, "fail")
 
 
+def test_a_data_folder_that_cannot_be_made_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, found, _ = examine(tmp_path / "file" / "below" / "it")
+    assert status == 1
+    assert [finding["state"] for finding in found["data folder"]] == ["fail"]
+    assert str(tmp_path / "file") in found["data folder"][0]["message"]
+    _, found, _ = examine(tmp_path / "new" / "one")
+    assert [finding["state"] for finding in found["data folder"]] == ["ok"]
+
+
 def test_secrets_that_others_can_read_are_found(tmp_path: Path) -> None:
     (tmp_path / "secrets.key").write_text("x")
     (tmp_path / "secrets.key").chmod(0o640)

@@ -65,7 +65,7 @@ def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
         _clock,
         *((look_outside,) if network else ()),
     )
-    findings = [finding for check in checks for finding in check(settings)]
+    findings = [finding for check in checks for finding in _examine(check, settings)]
     failed = any(finding.state == "fail" for finding in findings)
     lines = [
         f"{click.style(f'{each.state:5}', fg=_COLOURS[each.state])} {each.check:12} {each.message}"
@@ -76,6 +76,15 @@ def doctor(settings: Settings, voice: Voice, *, network: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _examine(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    """The findings of one check: where it cannot look, that is one, and the other checks go on."""
+    try:
+        yield from check(settings)
+    except OSError as error:
+        name = check.__name__.lstrip("_").replace("_", " ")
+        yield fail(name, f"{error.filename}: {(error.strerror or 'cannot be used').lower()}")
+
+
 def _program(settings: Settings) -> Iterator[Finding]:
     version = f"inferway {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield ok("program", version)
@@ -84,15 +93,16 @@ def _program(settings: Settings) -> Iterator[Finding]:
 
 def _data_folder(settings: Settings) -> Iterator[Finding]:
     folder = settings.data_dir
-    if not folder.exists():
+    existing = _existing(folder)
+    if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        yield fail("data folder", f"{existing} cannot be written. Choose another with --data-dir.")
+    elif existing != folder:
         yield ok("data folder", f"{folder} is made at the first start")
-    elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        yield fail("data folder", f"{folder} cannot be written. Choose another with --data-dir.")
     elif _open_to_others(folder):
         yield warn("data folder", f"others can look into {folder}. Run: chmod 700 {folder}")
     else:
         yield ok("data folder", str(folder))
-    free = shutil.disk_usage(_existing(folder)).free
+    free = shutil.disk_usage(existing).free
     message = f"{free / _GB:.1f} GB free"
     if free < 0.1 * _GB:
         yield fail("disk", f"{message}. Make room: calls are refused when they cannot be recorded.")

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="--data-dir"):
         Database.open(tmp_path / "file" / "inferway.db")
+
+
+def test_a_disk_without_room_is_no_file_to_restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(file: Path) -> None:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA max_page_count=1")
+            connection.execute("CREATE TABLE one (text TEXT)")
+
+    monkeypatch.setattr("inferway.store.sqlite.database._bring_up_to_date", fill)
+    with pytest.raises(StoreError, match=r"is full\. Make room there"):
+        Database.open(tmp_path / "inferway.db")
 
 
 async def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Database:
             reason = (error.strerror or "unusable").lower()
             raise StoreError(f"{file}: {reason}. Choose a folder you may write with --data-dir.") from None
         except sqlite3.Error as error:
-            raise StoreError(f"{file}: {error}. Restore the file, or choose another --data-dir.") from None
+            raise StoreError(f"{file}: {error}. {_advice(error)}") from None
         return cls(file)
 
     @staticmethod
@@ -70,7 +70,7 @@ class Database:
                 _require_ours(connection, file)
                 return _revision(connection)[0]
         except sqlite3.Error as error:
-            raise StoreError(f"{file}: {error}. Restore the file, or choose another --data-dir.") from None
+            raise StoreError(f"{file}: {error}. {_advice(error)}") from None
 
     async def select(self, text: str, *values: Any) -> Sequence[Row]:
         """See `SqlDatabase`."""
@@ -205,6 +205,17 @@ def _connect(file: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _advice(error: sqlite3.Error) -> str:
+    """What to do about a file that cannot be used."""
+    match getattr(error, "sqlite_errorname", ""):
+        case "SQLITE_FULL":
+            return "Make room there, or choose another --data-dir."
+        case "SQLITE_READONLY" | "SQLITE_CANTOPEN":
+            return "Choose a folder you may write with --data-dir."
+        case _:
+            return "Restore the file, or choose another --data-dir."
 
 
 def _bring_up_to_date(file: Path) -> None:
