@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from inferway.pipeline.plain import MAX_NAME_LENGTH
+from inferway.pipeline.plain import MAX_NAME_BYTES
 from inferway.store.ledger import SqlLedger
 from inferway.store.memory.ledger import MemoryLedger
 from inferway.store.work import SqlDatabase
@@ -152,6 +152,6 @@ async def test_nothing_is_added_and_texts_of_any_kind_are(ledger: Ledger) -> Non
 
 async def test_the_longest_name_that_a_call_may_have_is_kept(ledger: Ledger) -> None:
     # Four bytes each, and none like another: no database can make them shorter.
-    long = replace(PLAIN, model="".join(map(chr, range(0x20000, 0x20000 + MAX_NAME_LENGTH))))
+    long = replace(PLAIN, model="".join(map(chr, range(0x20000, 0x20000 + MAX_NAME_BYTES // 4))))
     assert await ledger.add([long]) == 1
     assert await ledger.find_record("1") == long

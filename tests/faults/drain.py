@@ -65,7 +65,7 @@ async def _keep(asked: Asked, served: Served, longest_s: float) -> None:
 async def _cut(asked: Asked, served: Served) -> None:
     """What lasts longer than the grace ends with an error, streams with an error event."""
     calls = [asyncio.create_task(_call(served, 60)) for _ in range(10)]
-    calls += [asyncio.create_task(_stream(served, 60, pieces=80)) for _ in range(10)]
+    calls += [asyncio.create_task(_stream(served, 60, pieces=240)) for _ in range(10)]
     await asyncio.sleep(2.0)
     served.process.send_signal(signal.SIGTERM)
     replies = await asyncio.gather(*calls)

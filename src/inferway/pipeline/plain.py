@@ -13,8 +13,8 @@ from inferway.pipeline.inputs import Inputs, NonEmpty, NonEmptyList
 from inferway.pipeline.parameters import Positive, Whole
 from inferway.types import NO_PARAMETERS, Operation, Parameters
 
-MAX_NAME_LENGTH = 512
-"""Characters of a model's name. Names are remembered and stored, and an index of PostgreSQL has room for 2,704 bytes in a row."""
+MAX_NAME_BYTES = 2_048
+"""Of a model's name in UTF-8. Names are remembered and stored, and an index of PostgreSQL has room for 2,704 bytes in a row."""
 
 
 class _PlainInputs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +38,7 @@ class PlainBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A body with nothing but prompts or texts, and numbers for parameters."""
 
     provider: str
-    model: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
+    model: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES // 4)]
     inputs: _PlainInputs
     parameters: _PlainParameters | None = None
     stream: bool = False

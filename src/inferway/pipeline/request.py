@@ -10,7 +10,7 @@ from inferway.errors import BadRequest, InvalidShape
 from inferway.pipeline.body import decode_json, require_bounded
 from inferway.pipeline.inputs import Inputs, read_inputs
 from inferway.pipeline.parameters import read_parameters
-from inferway.pipeline.plain import MAX_NAME_LENGTH, PlainBody, find_plain
+from inferway.pipeline.plain import MAX_NAME_BYTES, PlainBody, find_plain
 from inferway.types import Parameters
 
 MAX_FALLBACKS = 8
@@ -112,8 +112,8 @@ def read_any(body: bytes) -> InferenceRequest:
 
 
 def _require_names(models: Iterable[str]) -> None:
-    if any(len(model) > MAX_NAME_LENGTH for model in models):
-        message = f"no model's name is longer than {MAX_NAME_LENGTH} characters"
+    if any(len(model.encode()) > MAX_NAME_BYTES for model in models):
+        message = f"no model's name is longer than {MAX_NAME_BYTES} bytes"
         raise BadRequest(message, code="unknown_model")
 
 

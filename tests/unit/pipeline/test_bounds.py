@@ -8,7 +8,7 @@ import pytest
 
 from inferway.errors import BadRequest, CallerError
 from inferway.pipeline.body import MAX_DEPTH, MAX_VALUES
-from inferway.pipeline.plain import MAX_NAME_LENGTH
+from inferway.pipeline.plain import MAX_NAME_BYTES
 from inferway.pipeline.request import MAX_FALLBACKS, read_request
 
 HEAD = b'{"provider":"openai","model":"m","inputs":{"prompts":["a"]},'
@@ -103,15 +103,16 @@ def test_fallbacks_are_few() -> None:
     assert caught.value.code == "too_many_fallbacks"
 
 
+@pytest.mark.parametrize(("letter", "size"), [("m", 1), ("\U00020000", 4)])
 @pytest.mark.parametrize("place", ["model", "fallbacks"])
-def test_a_name_is_short_enough_to_be_kept_everywhere(place: str) -> None:
+def test_a_name_is_short_enough_to_be_kept_everywhere(place: str, letter: str, size: int) -> None:
     def named(length: int) -> bytes:
-        long = {"provider": "openai", "model": "m" * length}
+        long = {"provider": "openai", "model": letter * length}
         body = long if place == "model" else {"provider": "openai", "model": "m", "fallbacks": [long]}
         return json.dumps({**body, "inputs": {"prompts": ["a"]}}).encode()
 
-    read_request(named(MAX_NAME_LENGTH))
+    read_request(named(MAX_NAME_BYTES // size))
     with pytest.raises(BadRequest) as caught:
-        read_request(named(MAX_NAME_LENGTH + 1))
+        read_request(named(MAX_NAME_BYTES // size + 1))
     assert caught.value.code == "unknown_model"
-    assert "mmm" not in caught.value.message
+    assert letter * 3 not in caught.value.message
