@@ -143,7 +143,7 @@ def _read(body: bytes) -> dict[str, Any]:
     """The JSON object of an error body; empty for anything else, such as the HTML of a proxy."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -70,7 +70,16 @@ def test_each_error_has_its_place(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html><h1>413 Request Entity Too Large</h1></html>", b"[1]", b'"x"', b"\xff", b"[" * 9999]
+    "body",
+    [
+        b"",
+        b"<html><h1>413 Request Entity Too Large</h1></html>",
+        b"[1]",
+        b'"x"',
+        b"\xff",
+        b'{"error": {"message": "Trop de requ\xeates"}}',
+        b"[" * 9999,
+    ],
 )
 @pytest.mark.parametrize(
     ("status", "error"),
