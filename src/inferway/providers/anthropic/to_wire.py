@@ -138,10 +138,14 @@ def _find_hindrance(choice: dict[str, Any] | None, turns: list[Turn]) -> str | N
 def _tool_choice(
     parameters: Parameters, asked: Asked | None, target: Target, told: list[Adaptation]
 ) -> dict[str, Any] | None:
+    choice = parameters.tool_choice
+    if choice is not None and not parameters.tools:
+        reason = "there are no tools to choose from"
+        told.append(Adaptation(field="parameters.tool_choice", action="dropped", reason=reason))
+        choice = None
     if asked is not None and asked.method == "tool":
         return {"type": "any"} if parameters.tools else {"type": "tool", "name": asked.tool}
-    choice = parameters.tool_choice
-    if choice is None or not parameters.tools:
+    if choice is None:
         return None
     if choice in ("auto", "none"):
         return {"type": choice}

@@ -186,6 +186,16 @@ def test_models_that_cannot_be_forced_to_call_a_tool_are_left_to_choose(model: s
     assert told == [("parameters.tool_choice", "dropped")]
 
 
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_a_choice_without_tools_is_dropped_and_told(choice: Any) -> None:
+    body, told = sent(ask(tool_choice=choice))
+    assert "tool_choice" not in body
+    assert told == [("parameters.tool_choice", "dropped")]
+    refusing, told = sent(ask(tools=(WEATHER,), tool_choice=choice), facts={"tools": False})
+    assert "tools" not in refusing
+    assert told == [("parameters.tools", "dropped"), ("parameters.tool_choice", "dropped")]
+
+
 def test_native_fields_reach_the_provider_unchanged() -> None:
     extra = {
         "top_k": 40,
