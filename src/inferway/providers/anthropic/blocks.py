@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections import deque
 from typing import Any
 
 from msgspec import Struct
@@ -66,6 +67,8 @@ class _Writer:
         self.system: list[str] = []
         self.turns: list[Turn] = []
         self.told: list[Adaptation] = []
+        self._waiting: dict[str, deque[str]] = {}
+        self._taken: dict[str, int] = {}
 
     def add(self, message: Message, rest: tuple[Message, ...]) -> None:
         if message.role == "system":
@@ -134,7 +137,7 @@ class _Writer:
     def _tool_use(self, call: ToolCall) -> Block:
         return {
             "type": "tool_use",
-            "id": self._tool_id(call.id),
+            "id": self._new_id(call.id),
             "name": call.name,
             "input": call.arguments,
         }
@@ -142,7 +145,7 @@ class _Writer:
     def _tool_result(self, message: Message) -> Block:
         if message.tool_call_id is None:
             raise BadRequest("a tool message needs tool_call_id", code="tool_call_id_missing")
-        block: Block = {"type": "tool_result", "tool_use_id": self._tool_id(message.tool_call_id)}
+        block: Block = {"type": "tool_result", "tool_use_id": self._known_id(message.tool_call_id)}
         content = self._content(message.content)
         if len(content) == 1 and content[0]["type"] == "text":
             block["content"] = content[0]["text"]
@@ -150,8 +153,31 @@ class _Writer:
             block["content"] = content
         return block
 
+    def _new_id(self, given: str) -> str:
+        """The id for a call. One that stands for an earlier call is numbered: the API refuses ids that repeat, and providers that count
+        the calls of each answer from 0 repeat theirs."""
+        wire = self._tool_id(given)
+        if wire in self._taken:
+            self._tell("a tool call id that stands for an earlier call too was numbered")
+            wire = self._numbered(wire)
+        self._taken[wire] = 1
+        self._waiting.setdefault(given, deque()).append(wire)
+        return wire
+
+    def _numbered(self, wire: str) -> str:
+        count = self._taken[wire] + 1
+        while (made := f"{wire}_{count}") in self._taken:
+            count += 1
+        self._taken[wire] = count
+        return made
+
+    def _known_id(self, given: str) -> str:
+        """The id for a result: that of the first call so named which has none yet."""
+        waiting = self._waiting.get(given)
+        return waiting.popleft() if waiting else self._tool_id(given)
+
     def _tool_id(self, given: str) -> str:
-        """The id itself, or one made of it where it has characters that the API refuses; the same for a call and its result."""
+        """The id itself, or one made of it where it has characters that the API refuses."""
         if _TOOL_ID.fullmatch(given):
             return given
         self._tell("a tool call id with characters that anthropic does not take was rewritten")

@@ -130,6 +130,24 @@ def test_ids_that_the_api_refuses_are_rewritten_alike_for_call_and_result() -> N
     assert told == [("inputs.messages", "translated")]
 
 
+def test_ids_that_repeat_are_numbered_and_results_follow_their_calls() -> None:
+    def turn(*ids: str) -> list[Message]:
+        calls = tuple(ToolCall(id=each, name="f", arguments={}) for each in ids)
+        return [
+            said("assistant", "", tool_calls=calls),
+            *(said("tool", f"of {each}", tool_call_id=each) for each in ids),
+        ]
+
+    body, told = sent(
+        ask("x", *turn("call_0", "call_1"), *turn("call_0"), *turn("call_0", "call_0_2", "call_0"))
+    )
+    blocks = [block for message in body["messages"][1:] for block in message["content"]]
+    used = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assert used == ["call_0", "call_1", "call_0_2", "call_0_3", "call_0_2_2", "call_0_4"]
+    assert used == [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+    assert told == [("inputs.messages", "translated")]
+
+
 def test_thinking_is_sent_back_first_with_its_signature() -> None:
     reasoning = (
         Reasoning(text="Hm.", signature="sig"),
