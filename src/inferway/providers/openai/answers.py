@@ -38,9 +38,9 @@ class FunctionAnswer(Struct, frozen=True, kw_only=True):
 
 
 class ToolCallAnswer(Struct, frozen=True, kw_only=True):
-    """An entry of `message.tool_calls`."""
+    """An entry of `message.tool_calls`; some servers give no id."""
 
-    id: str
+    id: str | None = None
     function: FunctionAnswer | None = None
 
 
@@ -95,7 +95,10 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Said(Struct, frozen=True, kw_only=True):
-    """One choice, complete. `text` None means that no content was given. `tool_calls` are (id, name, arguments)."""
+    """One choice, complete. `text` None means that no content was given.
+
+    `tool_calls` are (id, name, arguments); a call that the server gave no id has an empty one.
+    """
 
     finish: str | None
     text: str | None
@@ -163,7 +166,7 @@ def _read_calls(message: MessageAnswer) -> list[tuple[str, str, str | dict[str, 
     for call in message.tool_calls or ():
         if call.function is None:
             raise ProviderBadAnswer("The answer has a tool call that names no function.")
-        calls.append((call.id, call.function.name, call.function.arguments))
+        calls.append((call.id or "", call.function.name, call.function.arguments))
     if message.function_call is not None:
         calls.append(("", message.function_call.name, message.function_call.arguments))
     return calls
@@ -210,12 +213,17 @@ def _check_complete(said: Said, finish: FinishReason | None, *, has_calls: bool)
         raise ProviderBadAnswer("The answer holds no content.")
 
 
+def make_call_id(place: int) -> str:
+    """The id of a call that the server gave none: the caller's answer to the call has to name one."""
+    return f"call_{place}"
+
+
 def _decode_calls(said: Said, finish: FinishReason | None, warnings: list[str]) -> tuple[ToolCall, ...]:
     calls: list[ToolCall] = []
-    for call_id, name, arguments in said.tool_calls:
+    for place, (call_id, name, arguments) in enumerate(said.tool_calls):
         decoded = _decode_arguments(arguments)
         if decoded is not None:
-            calls.append(ToolCall(id=call_id, name=name, arguments=decoded))
+            calls.append(ToolCall(id=call_id or make_call_id(place), name=name, arguments=decoded))
         elif finish == "length":
             warnings.append("a tool call was cut by the token limit and is left out")
         else:

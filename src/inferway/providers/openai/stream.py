@@ -13,6 +13,7 @@ from inferway.providers.openai.answers import (
     Said,
     is_given,
     join_choices,
+    make_call_id,
     read_content,
     reasoning_text,
 )
@@ -84,16 +85,19 @@ class _Collected:
         self._thoughts: list[str] = []
         self._calls: list[_Call] = []
         self._places: dict[int, int] = {}
+        self._completed = 0
         self._spoken = False
 
     def add(self, choice: _Choice) -> list[ChatEvent]:
         """What this piece says, as events."""
         self.finish = choice.finish_reason or self.finish
         delta = choice.delta
-        if delta is None:
-            if choice.finish_reason is None:
-                raise ProviderBadAnswer("A piece of the stream says nothing.")
-            return []
+        if delta is None and choice.finish_reason is None:
+            raise ProviderBadAnswer("A piece of the stream says nothing.")
+        events = [] if delta is None else self._add_delta(delta)
+        return events + self._complete_calls() if choice.finish_reason else events
+
+    def _add_delta(self, delta: _Delta) -> list[ChatEvent]:
         text, thoughts = read_content(delta.content)
         if delta.audio is not None and delta.audio.transcript is not None:
             self._spoken = True
@@ -110,9 +114,7 @@ class _Collected:
             text=None if self._texts is None else "".join(self._texts),
             refusal="".join(self._refusals) or None,
             reasoning="".join(self._thoughts),
-            tool_calls=tuple(
-                (call.id, call.name, "".join(call.arguments)) for call in self._complete_calls()
-            ),
+            tool_calls=tuple((call.id, call.name, "".join(call.arguments)) for call in self._named_calls()),
             warnings=(SPOKEN,) if self._spoken else (),
         )
 
@@ -144,6 +146,20 @@ class _Collected:
         call.arguments.append(arguments)
         return ToolCallDelta(call=place, id=delta.id or None, name=name or None, arguments=arguments)
 
+    def _complete_calls(self) -> list[ChatEvent]:
+        """What the server left away of its calls and the whole answer has: ids, and the object of no arguments."""
+        told: list[ChatEvent] = []
+        for place in range(self._completed, len(self._calls)):
+            call = self._calls[place]
+            made_id = None if call.id else make_call_id(place)
+            arguments = "" if any(map(str.strip, call.arguments)) else "{}"
+            if made_id or arguments:
+                call.id = call.id or make_call_id(place)
+                call.arguments.append(arguments)
+                told.append(ToolCallDelta(call=place, id=made_id, arguments=arguments))
+        self._completed = len(self._calls)
+        return told
+
     def _place(self, delta: _CallDelta) -> int:
         """Which call a fragment belongs to; another id begins another call, for servers that number all of them alike or none."""
         last = len(self._calls) - 1
@@ -157,7 +173,7 @@ class _Collected:
             self._places[delta.index] = last + 1
         return last + 1
 
-    def _complete_calls(self) -> list[_Call]:
+    def _named_calls(self) -> list[_Call]:
         if any(not call.name for call in self._calls):
             raise ProviderBadAnswer("The answer has a tool call that names no function.")
         return self._calls

@@ -40,6 +40,16 @@ def test_tool_calls_are_objects_and_end_a_turn() -> None:
     assert (said.text, said.finish_reason) == ("", "tool_calls")
 
 
+@pytest.mark.parametrize("given", [{}, {"id": None}, {"id": ""}])
+def test_a_call_without_an_id_gets_one_by_which_it_can_be_answered(given: dict[str, Any]) -> None:
+    call = {"type": "function", "function": WEATHER_CALL["function"]} | given
+    named = WEATHER_CALL | {"id": "a"}
+    said = read(completion("tool_calls", content=None, tool_calls=[named, call])).completion
+    assert [each.id for each in said.tool_calls] == ["a", "call_1"]
+    older = completion("function_call", content=None, function_call=WEATHER_CALL["function"])
+    assert [each.id for each in read(older).completion.tool_calls] == ["call_0"]
+
+
 @pytest.mark.parametrize("arguments", ["", " ", None, {}, "{}"])
 def test_no_arguments_are_an_empty_object(arguments: Any) -> None:
     call = WEATHER_CALL | {"function": {"name": "now", "arguments": arguments}}

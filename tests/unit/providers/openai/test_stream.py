@@ -77,6 +77,30 @@ def test_servers_that_number_all_calls_alike_are_understood_by_their_ids(index: 
     assert [(call.id, call.name, call.arguments) for call in calls] == [("a", "f", {}), ("b", "g", {"x": 1})]
 
 
+def test_calls_without_ids_or_arguments_get_both_before_the_end() -> None:
+    events, result = read_stream(
+        [
+            call_chunk(0, function={"name": "now", "arguments": ""}),
+            call_chunk(1, id=None, function={"name": "weather", "arguments": '{"city":"Oslo"}'}),
+            call_chunk(2, id="c2", function={"name": "now"}),
+            chunk({}, "tool_calls"),
+            usage_chunk(),
+        ]
+    )
+    assert events[3:] == [
+        ToolCallDelta(call=0, id="call_0", arguments="{}"),
+        ToolCallDelta(call=1, id="call_1"),
+        ToolCallDelta(call=2, arguments="{}"),
+    ]
+    whole = [
+        {"type": "function", "function": {"name": "now", "arguments": ""}},
+        WEATHER_CALL | {"id": None},
+        WEATHER_CALL | {"id": "c2", "function": {"name": "now"} | {"arguments": None}},
+    ]
+    assert result == read(completion("tool_calls", content=None, tool_calls=whole))
+    assert [call.id for call in result.completion.tool_calls] == ["call_0", "call_1", "c2"]
+
+
 def test_many_tool_calls_cost_no_more_each_than_few() -> None:
     calls = [
         call_chunk(place, id=f"c{place}", function={"name": "f", "arguments": "{}"})
