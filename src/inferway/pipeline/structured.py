@@ -98,27 +98,30 @@ def impossible(reason: str, path: tuple[str | int, ...]) -> BadRequest:
 
 
 async def checked(result: ChatResult, schema: Taken, repairs: int) -> tuple[ChatResult, list[str]]:
-    """The result with `parsed` and `structured` filled in, and what is wrong with it.
+    """The result with `parsed` and `structured` filled in, also in its alternatives, and what is wrong with its completion.
 
     An answer that was cut, filtered or refused is not parsed: it is reported invalid with nothing to repair. So is one that takes
     too much time to check: nobody could tell the model what to do better.
     """
-    completion = result.completion
+    completion, findings = await _checked(result.completion, schema, repairs)
+    if completion.alternatives:
+        others = [(await _checked(other, schema, repairs))[0] for other in completion.alternatives]
+        completion = replace(completion, alternatives=tuple(others))
+    return replace(result, completion=completion), findings
+
+
+async def _checked(completion: Completion, schema: Taken, repairs: int) -> tuple[Completion, list[str]]:
     method = completion.structured.method if completion.structured else "prompt"
+    invalid = replace(completion, structured=Structured(method=method, valid=False, repairs=repairs))
     if completion.refusal is not None or completion.finish_reason not in ("stop", None):
-        return _with(result, completion, Structured(method=method, valid=False, repairs=repairs)), []
+        return invalid, []
     try:
         value = msgspec.json.decode(_bare(completion.text))
     except (msgspec.DecodeError, RecursionError):
-        findings = ["the answer is not JSON"]
-        return _with(result, completion, Structured(method=method, valid=False, repairs=repairs)), findings
+        return invalid, ["the answer is not JSON"]
     found = await schema.findings(value, len(completion.text))
     structured = Structured(method=method, valid=found == (), repairs=repairs)
-    return _with(result, replace(completion, parsed=value), structured), list(found or ())
-
-
-def _with(result: ChatResult, completion: Completion, structured: Structured) -> ChatResult:
-    return replace(result, completion=replace(completion, structured=structured))
+    return replace(completion, parsed=value, structured=structured), list(found or ())
 
 
 def _bare(text: str) -> str:

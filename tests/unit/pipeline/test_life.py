@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from inferway.errors import (
@@ -19,7 +20,16 @@ from inferway.errors import (
 from inferway.pipeline.answer import error_body
 from inferway.pipeline.life import Bounds
 from inferway.providers.base import Target
-from inferway.types import Adaptation, ChatEvent, EmbeddingResult, TextDelta, Usage
+from inferway.types import (
+    Adaptation,
+    ChatEvent,
+    Completion,
+    EmbeddingResult,
+    FinishReason,
+    Structured,
+    TextDelta,
+    Usage,
+)
 from tests.unit.pipeline.kit import Kit, Scripted, chat_of, row, said, texts, vectors_of
 
 
@@ -294,6 +304,21 @@ async def test_an_invalid_answer_is_asked_for_once_more_with_what_was_wrong_and_
     again = chat_of(scripted.calls[1]).messages
     assert again[-2].text() == '{"n": "x"}'
     assert "integer" in again[-1].text()
+
+
+async def test_alternatives_are_parsed_and_checked_too_and_none_is_asked_for_again() -> None:
+    given: list[tuple[str, FinishReason]] = [('{"n": 4}', "stop"), ('{"n": "x"}', "stop"), ('{"n"', "length")]
+    asked = Structured(method="native", valid=False)
+    others = [Completion(text=text, finish_reason=finish, structured=asked) for text, finish in given]
+    scripted = Scripted(said('{"n": 3}', alternatives=tuple(others)))
+    answer = await Kit(row("a", scripted)).infer(parameters={"schema": SCHEMA})
+    found = answer.data.completions[0].alternatives
+    assert [(each.parsed, each.structured.valid) for each in found] == [
+        ({"n": 4}, True),
+        ({"n": "x"}, False),
+        (msgspec.UNSET, False),
+    ]
+    assert len(scripted.calls) == 1
 
 
 async def test_repair_can_be_switched_off() -> None:

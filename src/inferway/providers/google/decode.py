@@ -12,7 +12,7 @@ from inferway.providers.google.errors import classify_body
 from inferway.providers.google.signatures import move_to_end
 from inferway.providers.google.structured import Asked
 from inferway.providers.schema import StreamUnwrapper, unwrap
-from inferway.types import ChatEvent, ChatResult, Structured, TextDelta, Usage
+from inferway.types import ChatEvent, ChatResult, Completion, Structured, TextDelta, Usage
 
 
 class ChatDecoder:
@@ -57,16 +57,19 @@ class ChatDecoder:
 
 
 def shaped(result: ChatResult, asked: Asked | None) -> ChatResult:
-    """The result with the wrapper of a schema taken off, and how the schema was asked for."""
+    """The result with the wrapper of a schema taken off, and how the schema was asked for, in its alternatives too."""
     if asked is None:
         return result
-    completion = result.completion
+    completion = _shaped(result.completion, asked)
+    others = tuple(_shaped(other, asked) for other in completion.alternatives)
+    return replace(result, completion=replace(completion, alternatives=others))
+
+
+def _shaped(completion: Completion, asked: Asked) -> Completion:
     if asked.wrapped:
         text = unwrap(completion.text)
         completion = replace(completion, text=text, reasoning=move_to_end(completion.reasoning, len(text)))
-    return replace(
-        result, completion=replace(completion, structured=Structured(method=asked.method, valid=False))
-    )
+    return replace(completion, structured=Structured(method=asked.method, valid=False))
 
 
 def raise_error(chunk: GenerateAnswer) -> None:

@@ -276,6 +276,18 @@ def test_a_wrapped_answer_is_unwrapped_whole_and_streamed() -> None:
     assert whole.completion.text == "[1, 2]"
 
 
+def test_alternatives_are_unwrapped_too() -> None:
+    schema = {"type": "array", "items": {"type": "integer"}}
+    body = answer({"text": '{"value": [1]}'})
+    second = {"content": {"parts": [{"text": '{"value": [2]}'}]}, "finishReason": "STOP", "index": 1}
+    body["candidates"].append(second)
+    _, streamed = stream([body], ask(schema=schema, stream=True))
+    for result in (streamed, read(body, ask(schema=schema))):
+        completion = result.completion
+        assert (completion.text, completion.alternatives[0].text) == ("[1]", "[2]")
+        assert completion.alternatives[0].structured == completion.structured
+
+
 def test_what_was_held_back_of_no_wrapper_is_streamed_at_the_end() -> None:
     events, result = stream(
         [answer({"text": '{"val'}, finish="MAX_TOKENS")], ask(schema={"type": "array"}, stream=True)
