@@ -1,8 +1,9 @@
 """Token counts where nobody counted: an estimate from the text, always marked as one."""
 
+import msgspec
 from msgspec.structs import astuple, replace
 
-from inferway.types import METERS, Call, ChatCall, ChatResult, EmbeddingCall, Result, Usage
+from inferway.types import METERS, Call, ChatCall, ChatResult, Completion, EmbeddingCall, Result, Usage
 
 _BYTES_PER_TOKEN = 4
 _MOST = 10**12
@@ -32,14 +33,22 @@ def with_estimate(call: Call, result: Result) -> Result:
     """The result with estimated token counts if the provider reported none and tokens are what it is paid in."""
     if result.usage.source != "none" or not isinstance(result, ChatResult):
         return result
-    completion = result.completion
-    said = completion.text + "".join(item.text or "" for item in completion.reasoning)
-    estimated = Usage(input=prompt_tokens(call), output=tokens_in(said), source="estimated")
+    estimated = Usage(
+        input=prompt_tokens(call), output=_completion_tokens(result.completion), source="estimated"
+    )
     return replace(
         result,
         usage=replace(estimated, raw=result.usage.raw),
         warnings=(*result.warnings, "the provider reported no usable token counts: tokens_used is estimated"),
     )
+
+
+def _completion_tokens(completion: Completion) -> int:
+    """About how many tokens a model wrote: its text, reasoning, refusal and calls of tools, and those of its alternatives."""
+    said = [completion.text, completion.refusal or "", *(item.text or "" for item in completion.reasoning)]
+    for call in completion.tool_calls:
+        said += (call.name, msgspec.json.encode(call.arguments).decode())
+    return tokens_in("".join(said)) + sum(map(_completion_tokens, completion.alternatives))
 
 
 def broken_off(call: Call, said_bytes: int, told: Usage) -> Usage:

@@ -23,11 +23,13 @@ from inferway.providers.base import Target
 from inferway.types import (
     Adaptation,
     ChatEvent,
+    ChatResult,
     Completion,
     EmbeddingResult,
     FinishReason,
     Structured,
     TextDelta,
+    ToolCall,
     Usage,
 )
 from tests.unit.pipeline.kit import Kit, Scripted, chat_of, row, said, texts, vectors_of
@@ -413,3 +415,15 @@ async def test_missing_token_counts_are_estimated_and_marked() -> None:
     assert answer.tokens_used == {"prompt": 1, "completion": 3, "total": 4}
     assert any("estimated" in warning for warning in answer.warnings)
     assert kit.ledger.records[0].usage.source == "estimated"
+
+
+async def test_an_estimate_counts_all_that_was_written() -> None:
+    call = ToolCall(id="call_1", name="weather", arguments={"city": "Oslo"})
+    other = Completion(text="12345678", finish_reason="stop")
+    completion = Completion(
+        text="", finish_reason="tool_calls", tool_calls=(call,), refusal="1234", alternatives=(other,)
+    )
+    answer = await Kit(row("a", Scripted(ChatResult(completion=completion)))).infer()
+    assert answer.tokens_used is not None
+    # The refusal and the call have 4 + 7 + 15 bytes, the alternative has 8.
+    assert answer.tokens_used["completion"] == 7 + 2
