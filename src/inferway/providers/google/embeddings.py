@@ -10,8 +10,8 @@ from inferway.providers.base import Target, Translated, WireRequest, WireRespons
 from inferway.providers.google.contents import make_media_part
 from inferway.providers.google.paths import method_path, model_resource, on_vertex
 from inferway.providers.google.usage import read_usage
-from inferway.providers.google.vectors import read_vectors
-from inferway.providers.google.vertex_embeddings import read_vertex, write_vertex
+from inferway.providers.google.vectors import asked_dimensions, read_vectors
+from inferway.providers.google.vertex_embeddings import read_vertex, vertex_dimensions, write_vertex
 from inferway.providers.parameters import Rule, Rules, carry, merge_extra
 from inferway.types import Adaptation, EmbeddingCall, EmbeddingResult, Media, MediaKind
 
@@ -74,7 +74,7 @@ class GoogleEmbeddingTranslator:
             answer = _answers.decode(response.body)
             raws = (embedding.values for embedding in answer.embeddings)
             result = EmbeddingResult(
-                vectors=read_vectors(raws, len(call.items), call.parameters.dimensions),
+                vectors=read_vectors(raws, len(call.items), asked_dimensions(call, target)),
                 usage=read_usage(answer.usage_metadata),
             )
         said = _not_normalised(call, target)
@@ -104,7 +104,8 @@ def _ignored(call: EmbeddingCall, target: Target) -> tuple[Adaptation, ...]:
 
 
 def _not_normalised(call: EmbeddingCall, target: Target) -> tuple[str, ...]:
-    full, asked = target.facts.get("normalised_dimensions"), call.parameters.dimensions
+    full = target.facts.get("normalised_dimensions")
+    asked = vertex_dimensions(call, target) if on_vertex(target) else asked_dimensions(call, target)
     if full is None or asked is None or asked == full:
         return ()
     return (

@@ -1,13 +1,32 @@
 """Vectors that are passed on as the bytes they came in: checked to be arrays of numbers without making a float of any."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from inferway.errors import ProviderBadAnswer
+from inferway.providers.base import Target
+from inferway.types import EmbeddingCall
 
 _BLANKS = b" \t\r\n"
 _NUMBERS = b"0123456789+-.eE \t\r\n"
+
+
+def asked_dimensions(call: EmbeddingCall, target: Target, *native: str) -> int | None:
+    """How many numbers each vector was asked to have; None when that is the model's affair.
+
+    The path `native` leads to Vertex AI's field in `parameters.extra`: native fields are sent over the common parameter.
+    """
+    extra = call.parameters.extra or {}
+    asked = None if target.facts.get("dimensions") is False else call.parameters.dimensions
+    asked = extra.get("outputDimensionality", asked)
+    found: object = extra
+    for name in native:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    for given in (found if native else None, asked):
+        if isinstance(given, int) and not isinstance(given, bool):
+            return given
+    return None
 
 
 def read_vector(raw: msgspec.Raw) -> tuple[msgspec.Raw, int]:

@@ -10,7 +10,7 @@ from inferway.providers.base import Target, Translated, WireRequest
 from inferway.providers.google.contents import make_media_part
 from inferway.providers.google.paths import method_path
 from inferway.providers.google.usage import read_usage, sum_token_counts
-from inferway.providers.google.vectors import read_vectors
+from inferway.providers.google.vectors import asked_dimensions, read_vectors
 from inferway.types import Adaptation, EmbeddingCall, EmbeddingResult, Media, MediaKind, Usage
 
 PREDICT_BATCH = 100
@@ -45,7 +45,12 @@ def write_vertex(
 
 def read_vertex(call: EmbeddingCall, target: Target, body: bytes) -> EmbeddingResult:
     """The vectors in the order of the items; raises `ProviderBadAnswer` or a msgspec error when they are not all there."""
-    return _READERS[_wire(target)](call, body)
+    return _READERS[_wire(target)](call, body, vertex_dimensions(call, target))
+
+
+def vertex_dimensions(call: EmbeddingCall, target: Target) -> int | None:
+    """How many numbers each vector was asked to have here; None when that is the model's affair."""
+    return asked_dimensions(call, target, *_NATIVE[_wire(target)])
 
 
 def _wire(target: Target) -> str:
@@ -58,7 +63,7 @@ def _wire(target: Target) -> str:
 
 def _write_predict(call: EmbeddingCall, target: Target, shared: dict[str, Any]) -> dict[str, Any]:
     """Texts as instances. Source: Vertex AI reference, text embeddings API."""
-    parameters = dict(shared.pop("parameters", {}))
+    parameters = _take_object(shared, "parameters")
     if "outputDimensionality" in shared:
         parameters.setdefault("outputDimensionality", shared.pop("outputDimensionality"))
     if "autoTruncate" in shared:
@@ -73,7 +78,7 @@ def _write_embed_content(call: EmbeddingCall, target: Target, shared: dict[str, 
     """One content. Source: the types of Google's SDK for embedContent on Vertex AI."""
     item = call.items[0]
     part = {"text": item} if isinstance(item, str) else make_media_part(item, target)
-    config = dict(shared.pop("embedContentConfig", {}))
+    config = _take_object(shared, "embedContentConfig")
     for name in ("taskType", "outputDimensionality", "title", "autoTruncate"):
         if name in shared:
             config.setdefault(name, shared.pop(name))
@@ -83,7 +88,7 @@ def _write_embed_content(call: EmbeddingCall, target: Target, shared: dict[str, 
 def _write_multimodal(call: EmbeddingCall, target: Target, shared: dict[str, Any]) -> dict[str, Any]:
     """One instance of one text, image or video. Source: Vertex AI reference, multimodal embeddings API."""
     item = call.items[0]
-    parameters = dict(shared.pop("parameters", {}))
+    parameters = _take_object(shared, "parameters")
     dimensions = shared.pop("outputDimensionality", None)
     if dimensions is not None:
         _check_dimensions(dimensions, item, target)
@@ -93,6 +98,14 @@ def _write_multimodal(call: EmbeddingCall, target: Target, shared: dict[str, Any
         mine = instance.get(name)
         instance[name] = {**mine, **value} if isinstance(mine, dict) and isinstance(value, dict) else value
     return {"instances": [instance]} | ({"parameters": parameters} if parameters else {})
+
+
+def _take_object(shared: dict[str, Any], name: str) -> dict[str, Any]:
+    """A native field that holds fields; raises `BadRequest` when it is no object."""
+    given = shared.pop(name, {})
+    if not isinstance(given, dict):
+        raise BadRequest(f"parameters.extra.{name} must be an object", code="extra_invalid")
+    return dict(given)
 
 
 def _check_dimensions(dimensions: int, item: str | Media, target: Target) -> None:
@@ -177,14 +190,12 @@ _multimodal_answers = msgspec.json.Decoder(_MultimodalAnswer)
 _CUT = "google cut texts that were longer than the model takes"
 
 
-def _read_predict(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
+def _read_predict(call: EmbeddingCall, body: bytes, dimensions: int | None) -> EmbeddingResult:
     answer = _text_answers.decode(body)
     vectors = [prediction.embeddings for prediction in answer.predictions]
     told = [_read_statistics(vector.statistics) for vector in vectors]
     return EmbeddingResult(
-        vectors=read_vectors(
-            (vector.values for vector in vectors), len(call.items), call.parameters.dimensions
-        ),
+        vectors=read_vectors((vector.values for vector in vectors), len(call.items), dimensions),
         usage=sum_token_counts([item.token_count for item in told], _raw_usage(answer)),
         warnings=(_CUT,) if any(item.truncated is True for item in told) else (),
     )
@@ -208,16 +219,16 @@ def _raw_usage(answer: _TextAnswer) -> bytes:
     return msgspec.json.encode(counts)
 
 
-def _read_embed_content(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
+def _read_embed_content(call: EmbeddingCall, body: bytes, dimensions: int | None) -> EmbeddingResult:
     answer = _content_answers.decode(body)
     return EmbeddingResult(
-        vectors=read_vectors((answer.embedding.values,), len(call.items), call.parameters.dimensions),
+        vectors=read_vectors((answer.embedding.values,), len(call.items), dimensions),
         usage=read_usage(answer.usage_metadata),
         warnings=(_CUT,) if answer.truncated is True else (),
     )
 
 
-def _read_multimodal(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
+def _read_multimodal(call: EmbeddingCall, body: bytes, dimensions: int | None) -> EmbeddingResult:
     """The vector of the one item. Nothing is counted by the provider; the meters say what was sent."""
     predictions = _multimodal_answers.decode(body).predictions
     if len(predictions) != 1:
@@ -232,7 +243,7 @@ def _read_multimodal(call: EmbeddingCall, body: bytes) -> EmbeddingResult:
         raw, usage, said = predictions[0].image_embedding, Usage(images=1), None
     if not bytes(raw):
         raise ProviderBadAnswer("The provider's answer lacks the vector that was asked for.")
-    vectors = read_vectors((raw,), 1, call.parameters.dimensions)
+    vectors = read_vectors((raw,), 1, dimensions)
     return EmbeddingResult(vectors=vectors, usage=usage, warnings=(said,) if said else ())
 
 
@@ -250,6 +261,13 @@ def _video_vector(prediction: _Prediction) -> tuple[msgspec.Raw, str | None]:
         return segments[0].embedding, f"google looks at the first {_WHOLE_VIDEO_S} seconds of a video only"
     return segments[0].embedding, None
 
+
+_NATIVE = {
+    "predict": ("parameters", "outputDimensionality"),
+    "embed_content": ("embedContentConfig", "outputDimensionality"),
+    "multimodal": ("parameters", "dimension"),
+}
+"""Where the native fields say the length of a vector."""
 
 _WRITERS = {"predict": _write_predict, "embed_content": _write_embed_content, "multimodal": _write_multimodal}
 _READERS = {"predict": _read_predict, "embed_content": _read_embed_content, "multimodal": _read_multimodal}

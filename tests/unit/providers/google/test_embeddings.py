@@ -152,6 +152,65 @@ def test_vectors_of_another_length_than_asked_are_a_bad_answer() -> None:
         read(embed("a", dimensions=3), target("gemini-embedding-2"), {"embeddings": [{"values": [1, 2]}]})
 
 
+_TWO = [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("at", "extra", "answer"),
+    [
+        (target("gemini-embedding-001"), {"outputDimensionality": 2}, {"embeddings": [{"values": _TWO}]}),
+        (
+            on_vertex("text-embedding-005"),
+            {"outputDimensionality": 2},
+            {"predictions": [{"embeddings": {"values": _TWO}}]},
+        ),
+        (
+            on_vertex("text-embedding-005"),
+            {"parameters": {"outputDimensionality": 2}},
+            {"predictions": [{"embeddings": {"values": _TWO}}]},
+        ),
+        (
+            on_vertex("gemini-embedding-2"),
+            {"embedContentConfig": {"outputDimensionality": 2}},
+            {"embedding": {"values": _TWO}},
+        ),
+        (multi(), {"parameters": {"dimension": 2}}, {"predictions": [{"textEmbedding": _TWO}]}),
+    ],
+)
+def test_a_length_among_the_native_fields_is_the_one_that_was_asked_for(
+    at: Target, extra: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    call = embed("a", dimensions=128, extra=extra)
+    assert "128" not in json.dumps(sent(call, at)[1])
+    assert numbers(read(call, at, answer)) == [_TWO]
+    with pytest.raises(ProviderBadAnswer):
+        read(call, at, json.loads(json.dumps(answer).replace("0.5", "0.5, 0.5")))
+
+
+def test_a_length_that_was_not_sent_is_not_waited_for() -> None:
+    at = target("gemini-embedding-2", facts={"dimensions": False})
+    call = embed("a", dimensions=3)
+    assert sent(call, at)[2] == [("parameters.dimensions", "dropped")]
+    assert numbers(read(call, at, {"embeddings": [{"values": _TWO}]})) == [_TWO]
+
+
+@pytest.mark.parametrize(
+    ("at", "name"),
+    [
+        (on_vertex("text-embedding-005"), "parameters"),
+        (multi(), "parameters"),
+        (on_vertex("gemini-embedding-2"), "embedContentConfig"),
+    ],
+)
+@pytest.mark.parametrize("given", ["x", 5, [1], None])
+def test_native_fields_that_are_no_object_where_one_stands_are_refused(
+    at: Target, name: str, given: Any
+) -> None:
+    with pytest.raises(BadRequest, match=name) as caught:
+        sent(embed("a", dimensions=128, extra={name: given}), at)
+    assert caught.value.code == "extra_invalid"
+
+
 def test_text_on_vertex_is_predicted() -> None:
     call = embed(
         "one", "two", dimensions=256, task_type="CLUSTERING", extra={"title": "T", "autoTruncate": False}
