@@ -130,7 +130,7 @@ class OpenAITranscription:
         body: dict[str, Any] = {"model": target.model, **carried.body, **facts.get("form", {})}
         if "response_format" in carried.left:
             body |= _detail(str(carried.left["response_format"]), facts, told)
-        merge_extra(body, call.parameters.extra, RESERVED)
+        merge_extra(body, _named_plainly(call.parameters.extra), RESERVED)
         form, content_type = write_form(_fields(body), self._file(call.audio))
         headers = (("content-type", content_type),)
         request = WireRequest(path="/audio/transcriptions", body=form, headers=headers)
@@ -223,6 +223,15 @@ def _detail(detail: str, facts: Facts, told: list[Adaptation]) -> dict[str, Any]
     if native == "verbose_json" and given in _GRANULARITIES:
         fields["timestamp_granularities"] = [_GRANULARITIES[given]]
     return fields
+
+
+def _named_plainly(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Native fields without the `[]` behind the name of a list: `_fields` writes it, and fields of one name are one field."""
+    named: dict[str, Any] = {}
+    for name, value in (extra or {}).items():
+        is_item = name.endswith("[]") and value is not None and not isinstance(value, list)
+        named[name.removesuffix("[]")] = [value] if is_item else value
+    return named
 
 
 def _fields(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -86,6 +86,21 @@ def test_common_parameters_and_extra_become_fields() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("timestamp_granularities", ["word", "segment"]),
+        ("timestamp_granularities[]", ["word", "segment"]),
+        ("timestamp_granularities[]", "segment"),
+    ],
+)
+def test_a_list_may_have_the_name_that_the_form_gives_it(name: str, given: str | list[str]) -> None:
+    request = translate(listen(response_format="words", extra={name: given})).request
+    times = [(field, content.decode()) for field, _, content in parts(request) if field.startswith("times")]
+    items = [given] if isinstance(given, str) else given
+    assert times == [("timestamp_granularities[]", item) for item in items]
+
+
 @pytest.mark.parametrize("name", ["model", "file"])
 def test_extra_cannot_replace_the_model_or_the_file(name: str) -> None:
     with pytest.raises(BadRequest):
