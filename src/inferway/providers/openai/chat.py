@@ -49,6 +49,14 @@ def _find_plain(call: ChatCall) -> str | None:
     return part.text if isinstance(part, TextPart) else None
 
 
+def _merge_native(body: dict[str, Any], extra: dict[str, Any] | None) -> None:
+    """Native fields over ours; native tools, such as a search, stand beside the caller's functions."""
+    functions = body.get("tools")
+    merge_extra(body, extra, RESERVED)
+    if functions and extra and isinstance(extra.get("tools"), list):
+        body["tools"] = functions + extra["tools"]
+
+
 def chat_rules(quirks: Quirks) -> Rules:
     """How the common parameters reach the body of a chat completion."""
 
@@ -106,7 +114,7 @@ class OpenAIChat:
             body["stream"] = True
             if self._quirks.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        merge_extra(body, parameters.extra, RESERVED)
+        _merge_native(body, parameters.extra)
         request = WireRequest(path=_PATH, body=msgspec.json.encode(body))
         return Translated(request=request, adaptations=tuple(told))
 

@@ -120,6 +120,13 @@ def test_parameters_of_other_operations_and_unknown_ones_are_dropped_and_told() 
     )
 
 
+def test_native_tools_join_the_common_ones() -> None:
+    native = {"type": "custom", "custom": {"name": "grep"}}
+    body = sent(ask(tools=(Tool(name="now"),), extra={"tools": [native]}))
+    assert body["tools"] == [{"type": "function", "function": {"name": "now"}}, native]
+    assert sent(ask(extra={"tools": [native]}))["tools"] == [native]
+
+
 def test_extra_reaches_the_body_unchanged() -> None:
     body = sent(
         ask(stream=True, extra={"n": 2, "stream_options": {"include_usage": False}, "logit_bias": {"1": 2}})
