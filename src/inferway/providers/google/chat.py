@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from inferway.errors import BadRequest
 from inferway.providers.base import Facts, Target, Translated, WireRequest, WireResponse
 from inferway.providers.google.answers import read_chunks
 from inferway.providers.google.collect import Collector
@@ -128,8 +129,18 @@ def _declaration(tool: Tool, schema: str) -> dict[str, Any]:
 
 
 def _merge(body: dict[str, Any], extra: dict[str, Any] | None) -> None:
-    """Native fields over ours; native tools, such as a search, stand beside the caller's functions."""
+    """Native fields over ours; native tools, such as a search, stand beside the caller's functions.
+
+    Raises `BadRequest` when they would take the place of the system texts.
+    """
     functions = body.get("tools")
+    system = (extra or {}).get("systemInstruction", {})
+    if "systemInstruction" in body and not (isinstance(system, dict) and "parts" not in system):
+        raise BadRequest(
+            "a system text is given in the request and in parameters.extra",
+            code="conflicting_inputs",
+            details={"field": "systemInstruction"},
+        )
     merge_extra(body, extra, RESERVED)
     if functions and extra and isinstance(extra.get("tools"), list):
         body["tools"] = functions + extra["tools"]

@@ -389,6 +389,15 @@ def test_native_fields_are_merged_deep_and_unchanged() -> None:
     assert told == [("parameters.reasoning_effort", "translated")]
 
 
+@pytest.mark.parametrize("given", [{"parts": [{"text": "Be brief."}]}, {"parts": []}, "Be brief.", None])
+def test_system_given_twice_is_refused_rather_than_lost(given: Any) -> None:
+    extra = {"systemInstruction": given}
+    with pytest.raises(BadRequest) as caught:
+        sent(ask(said("system", "Be kind."), "Hi", extra=extra))
+    assert caught.value.code == "conflicting_inputs"
+    assert sent(ask("Hi", extra=extra))[0]["systemInstruction"] == given
+
+
 def test_native_tools_stand_beside_the_callers_functions() -> None:
     body, _ = sent(ask(tools=(WEATHER,), extra={"tools": [{"googleSearch": {}}]}))
     assert [list(tool) for tool in body["tools"]] == [["functionDeclarations"], ["googleSearch"]]
