@@ -28,6 +28,10 @@ _FINISH: dict[str, FinishReason] = {
 """Finish reasons of OpenAI and, with the same meaning, of compatible servers."""
 
 SPOKEN = "spoken output is not part of the answer; its transcript is"
+LOGPROBS = "log probabilities have no place in this answer and were left out"
+
+Uncarried = dict[str, Raw] | list[Raw] | str | float | bool | None
+"""A part of an answer that ours has no place for: only whether it is there is read."""
 
 
 class FunctionAnswer(Struct, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ class MessageAnswer(Struct, frozen=True, kw_only=True):
     audio: AudioAnswer | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    annotations: Uncarried = None
 
 
 class FinishDetails(Struct, frozen=True, kw_only=True):
@@ -83,6 +88,7 @@ class ChoiceAnswer(Struct, frozen=True, kw_only=True):
     index: int = 0
     finish_reason: str | None = None
     finish_details: FinishDetails | None = None
+    logprobs: Uncarried = None
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):
@@ -112,10 +118,8 @@ def said_by(choice: ChoiceAnswer) -> Said:
     """One whole choice in the shape that a stream's collected choice has too."""
     message = choice.message
     text, thoughts = read_content(message.content)
-    warnings: tuple[str, ...] = ()
-    if message.audio is not None:
-        text = message.audio.transcript if text is None else text
-        warnings = (SPOKEN,)
+    if message.audio is not None and text is None:
+        text = message.audio.transcript
     finish = choice.finish_reason or None
     if finish is None and choice.finish_details is not None:
         finish = choice.finish_details.type
@@ -125,8 +129,30 @@ def said_by(choice: ChoiceAnswer) -> Said:
         refusal=message.refusal or None,
         reasoning=thoughts + (reasoning_text(message.reasoning_content) or reasoning_text(message.reasoning)),
         tool_calls=tuple(_read_calls(message)),
-        warnings=warnings,
+        warnings=left_out(
+            spoken=message.audio is not None,
+            logprobs=has_logprobs(choice.logprobs),
+            annotations=count_annotations(message.annotations),
+        ),
     )
+
+
+def left_out(*, spoken: bool, logprobs: bool, annotations: int) -> tuple[str, ...]:
+    """What to warn of where a choice holds what ours has no place for."""
+    told = {SPOKEN: spoken, LOGPROBS: logprobs, f"annotations were left out: {annotations}": annotations}
+    return tuple(warning for warning, is_there in told.items() if is_there)
+
+
+def has_logprobs(logprobs: Uncarried) -> bool:
+    """Whether there are any: the object may hold nothing but nulls and empty lists."""
+    if isinstance(logprobs, dict):
+        return any(is_given(value) and bytes(value) != b"[]" for value in logprobs.values())
+    return bool(logprobs)
+
+
+def count_annotations(annotations: Uncarried) -> int:
+    """How many there are, such as citations of a search; 0 for what is no list."""
+    return len(annotations) if isinstance(annotations, list) else 0
 
 
 def is_given(raw: Raw) -> bool:
@@ -270,6 +296,8 @@ def find_plain_result(answer: ChatAnswer) -> ChatResult | None:
     if choice.finish_reason != "stop" or not isinstance(text, str) or said.tool_calls or said.function_call:
         return None
     if said.refusal or said.audio is not None or said.reasoning_content or said.reasoning:
+        return None
+    if choice.logprobs or said.annotations:
         return None
     model = answer.model
     return ChatResult(

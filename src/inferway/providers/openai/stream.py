@@ -7,12 +7,15 @@ from msgspec import Raw, Struct, field
 
 from inferway.errors import ProviderBadAnswer
 from inferway.providers.openai.answers import (
-    SPOKEN,
     ContentPart,
     Reader,
     Said,
+    Uncarried,
+    count_annotations,
+    has_logprobs,
     is_given,
     join_choices,
+    left_out,
     make_call_id,
     read_content,
     reasoning_text,
@@ -51,12 +54,14 @@ class _Delta(Struct, frozen=True, kw_only=True):
     audio: _AudioDelta | None = None
     reasoning_content: Any = None
     reasoning: Any = None
+    annotations: Uncarried = None
 
 
 class _Choice(Struct, frozen=True, kw_only=True):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    logprobs: Uncarried = None
 
 
 class _Chunk(Struct, frozen=True, kw_only=True):
@@ -87,6 +92,8 @@ class _Collected:
         self._places: dict[int, int] = {}
         self._completed = 0
         self._spoken = False
+        self._logprobs = False
+        self._annotations = 0
 
     def add(self, choice: _Choice) -> list[ChatEvent]:
         """What this piece says, as events."""
@@ -94,6 +101,7 @@ class _Collected:
         delta = choice.delta
         if delta is None and choice.finish_reason is None:
             raise ProviderBadAnswer("A piece of the stream says nothing.")
+        self._logprobs = self._logprobs or has_logprobs(choice.logprobs)
         events = [] if delta is None else self._add_delta(delta)
         return events + self._complete_calls() if choice.finish_reason else events
 
@@ -103,6 +111,7 @@ class _Collected:
             self._spoken = True
             text = (text or "") + delta.audio.transcript
         thoughts += reasoning_text(delta.reasoning_content) or reasoning_text(delta.reasoning)
+        self._annotations += count_annotations(delta.annotations)
         if delta.refusal:
             self._refusals.append(delta.refusal)
         return [*self._add_thoughts(thoughts), *self._add_text(text), *self._add_calls(delta)]
@@ -115,7 +124,7 @@ class _Collected:
             refusal="".join(self._refusals) or None,
             reasoning="".join(self._thoughts),
             tool_calls=tuple((call.id, call.name, "".join(call.arguments)) for call in self._named_calls()),
-            warnings=(SPOKEN,) if self._spoken else (),
+            warnings=left_out(spoken=self._spoken, logprobs=self._logprobs, annotations=self._annotations),
         )
 
     def _add_text(self, text: str | None) -> list[ChatEvent]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from inferway.errors import ProviderBadAnswer, ProviderFailed, ProviderQuota, ProviderRateLimited
+from inferway.providers.openai.answers import LOGPROBS
 from inferway.providers.openai.chat import OpenAIChat
 from inferway.providers.openai.quirks import COMPATIBLE, Quirks
 from inferway.providers.wire import UNREADABLE
@@ -99,6 +100,28 @@ def test_calls_without_ids_or_arguments_get_both_before_the_end() -> None:
     ]
     assert result == read(completion("tool_calls", content=None, tool_calls=whole))
     assert [call.id for call in result.completion.tool_calls] == ["call_0", "call_1", "c2"]
+
+
+def test_what_has_no_place_in_our_answer_is_told_once_whole_and_streamed() -> None:
+    tokens = {"content": [{"token": "Hi", "logprob": -0.1}], "refusal": None}
+    cited = [{"type": "url_citation", "url_citation": {"url": "https://a.example"}}]
+    whole = completion(annotations=cited * 2)
+    whole["choices"][0]["logprobs"] = tokens
+    pieces = [chunk({"content": "Hi "}), chunk({"content": "there.", "annotations": cited})]
+    for piece in pieces:
+        piece["choices"][0]["logprobs"] = tokens
+    last = chunk({"annotations": cited}, "stop")
+    last["choices"][0]["logprobs"] = {"content": None, "refusal": None}
+    _, result = read_stream([*pieces, last, usage_chunk()])
+    assert result == read(whole)
+    assert result.warnings == (LOGPROBS, "annotations were left out: 2")
+
+
+@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, []])
+def test_empty_places_are_no_loss(logprobs: Any) -> None:
+    whole = completion(annotations=[])
+    whole["choices"][0]["logprobs"] = logprobs
+    assert read(whole) == read(completion())
 
 
 def test_many_tool_calls_cost_no_more_each_than_few() -> None:
