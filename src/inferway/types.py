@@ -153,11 +153,15 @@ NO_PARAMETERS = Parameters()
 
 
 class ChatCall(Struct, frozen=True, kw_only=True):
-    """One conversation. System messages come first in `messages` (role `system`), as the caller gave them."""
+    """One conversation. System messages come first in `messages` (role `system`), as the caller gave them.
+
+    The caller counts the messages from the one at `counted_from`: a system text that was given apart stands before it.
+    """
 
     messages: tuple[Message, ...]
     parameters: Parameters = NO_PARAMETERS
     stream: bool = False
+    counted_from: int = 0
 
     def has_media(self) -> bool:
         """Whether any message carries media."""

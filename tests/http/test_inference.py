@@ -31,6 +31,32 @@ def test_a_chat_call_is_answered_in_the_contracts_shape(gateway: Gateway, upstre
     assert (sent["max_completion_tokens"], sent["temperature"]) == (7, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("provider", "model", "fields"),
+    [
+        ("openai", "gpt-5.4-mini", ["messages[1].reasoning"]),
+        ("openai", "o1-mini", ["messages[1].reasoning", "messages[2].role", "system"]),
+        ("google", "gemini-3.8-flash", ["messages[1].reasoning", "messages[2]"]),
+    ],
+)
+def test_messages_are_told_by_the_places_that_the_caller_gave_them(
+    gateway: Gateway, upstream: Upstream, provider: str, model: str, fields: list[str]
+) -> None:
+    del upstream
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "reasoning": [{"text": "c", "signature": "d"}]},
+        {"role": "system", "content": "e"},
+        {"role": "user", "content": "f"},
+    ]
+    for system in ({"inputs": {"messages": messages, "system": "g"}}, {"parameters": {"system": "g"}}):
+        answer = gateway.infer(
+            **{"provider": provider, "model": model, "inputs": {"messages": messages}, "dry_run": True}
+            | system
+        )
+        assert sorted(each["field"] for each in answer.json()["adaptations"]) == fields
+
+
 def test_a_request_id_is_echoed_when_it_may_be_and_replaced_otherwise(
     gateway: Gateway, upstream: Upstream
 ) -> None:

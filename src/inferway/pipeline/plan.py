@@ -177,7 +177,10 @@ def make_calls(request: InferenceRequest, loaded: dict[Media, Media]) -> tuple[C
         parameters = replace(parameters, system=None)
     if inputs.messages:
         messages = system + tuple(_with_loaded(message, loaded) for message in inputs.messages)
-        return (ChatCall(messages=messages, parameters=parameters, stream=request.stream),)
+        call = ChatCall(
+            messages=messages, parameters=parameters, stream=request.stream, counted_from=len(system)
+        )
+        return (call,)
     return tuple(
         [
             ChatCall(messages=(*system, _user(prompt, media)), parameters=parameters, stream=request.stream)

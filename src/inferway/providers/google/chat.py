@@ -49,7 +49,7 @@ class GoogleChatTranslator:
         parameters, facts = call.parameters, target.facts
         carried = carry(parameters, CHAT_RULES, facts, "google chat")
         told = list(carried.adaptations)
-        conversation = make_conversation(call.messages, target)
+        conversation = make_conversation(call.messages, target, call.counted_from)
         told += conversation.adaptations
         body: dict[str, Any] = {"contents": conversation.contents, **carried.body}
         if conversation.system is not None:

@@ -42,8 +42,8 @@ class Conversation(Struct, frozen=True, kw_only=True):
     adaptations: tuple[Adaptation, ...]
 
 
-def make_conversation(messages: Sequence[Message], target: Target) -> Conversation:
-    """Translate a conversation.
+def make_conversation(messages: Sequence[Message], target: Target, counted_from: int = 0) -> Conversation:
+    """Translate a conversation, whose messages are told by their places from the one at `counted_from`.
 
     System messages become `systemInstruction`; results of tools that stand in a row become one content, because Gemini wants as many
     results as calls in one turn. Raises `BadRequest` for media where the wire has no place for it.
@@ -51,7 +51,7 @@ def make_conversation(messages: Sequence[Message], target: Target) -> Conversati
     told: list[Adaptation] = []
     writer = _Writer(target, told)
     system: list[str] = []
-    for index, message in enumerate(messages):
+    for index, message in enumerate(messages, -counted_from):
         if message.role == "system":
             system += _system_texts(message, index)
             if writer.contents:

@@ -105,7 +105,10 @@ class OpenAIChat:
         carried = carry(parameters, self._rules, facts, f"{self._subject} chat")
         told.extend(carried.adaptations)
         conversation = Conversation(self._subject, self._quirks, facts, pass_urls=target.pass_media_urls)
-        body: dict[str, Any] = {"model": target.model, "messages": conversation.write(call.messages)}
+        body: dict[str, Any] = {
+            "model": target.model,
+            "messages": conversation.write(call.messages, call.counted_from),
+        }
         told.extend(conversation.adaptations)
         body |= self._renamed(carried.body, facts)
         if "schema" in carried.left:

@@ -40,9 +40,12 @@ class Conversation:
         self._pass_urls = pass_urls
         self.adaptations: list[Adaptation] = []
 
-    def write(self, messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-        """The `messages` of the body; raises `BadRequest` for media that cannot be sent."""
-        return [self._write_message(message, place) for place, message in enumerate(messages)]
+    def write(self, messages: tuple[Message, ...], counted_from: int = 0) -> list[dict[str, Any]]:
+        """The `messages` of the body, told by their places from the one at `counted_from`.
+
+        Raises `BadRequest` for media that cannot be sent.
+        """
+        return [self._write_message(message, place) for place, message in enumerate(messages, -counted_from)]
 
     def _write_message(self, message: Message, place: int) -> dict[str, Any]:
         if message.role == "assistant":
@@ -62,9 +65,8 @@ class Conversation:
     def _system_role(self, place: int) -> str:
         role = self._facts.get("system_role", "system")
         if role == "user":
-            self._tell(
-                f"messages[{place}].role", "this model takes no system messages; sent as a user message"
-            )
+            field = "system" if place < 0 else f"messages[{place}].role"
+            self._tell(field, "this model takes no system messages; sent as a user message")
         return str(role)
 
     def _write_assistant(self, message: Message, place: int) -> dict[str, Any]:
