@@ -242,7 +242,9 @@ class ChatDecoder:
     def _add(self, choice: _Choice) -> list[ChatEvent]:
         collected = self._choices.setdefault(choice.index, _Collected())
         events = collected.add(choice)
-        return self._unwrapped(events, last=False) if choice.index == 0 else []
+        # Where no marker ends the stream, the reason is the last that is said.
+        last = bool(choice.finish_reason) and not self._marker_needed
+        return self._unwrapped(events, last=last) if choice.index == 0 else []
 
     def _unwrapped(self, events: list[ChatEvent], *, last: bool) -> list[ChatEvent]:
         """The events with the wrapper of structured output taken off their text."""

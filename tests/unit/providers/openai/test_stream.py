@@ -168,9 +168,11 @@ def test_a_wrapped_answer_is_unwrapped_as_it_comes() -> None:
     assert result.completion.text == "[1, 2]"
 
 
-def test_text_that_turns_out_to_be_no_wrapper_is_told_at_the_end() -> None:
+@pytest.mark.parametrize("done", [True, False])
+def test_text_that_turns_out_to_be_no_wrapper_is_told_at_the_end(*, done: bool) -> None:
     call = ask(schema={"type": "array"}, stream=True)
-    events, result = read_stream([chunk({"content": ' {"va'}), chunk({}, "length")], call)
+    pieces = [chunk({"content": ' {"va'}), chunk({}, "length")]
+    events, result = read_stream(pieces, call, Quirks(done_marker=done), done=done)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == ' {"va'
     assert result.completion.text == ' {"va'
 
