@@ -33,6 +33,9 @@ Emit = Callable[[Route, ChatEvent], Awaitable[None]]
 """Takes an event of a stream, and the route it came by."""
 
 
+_CLOCK_S = 0.001
+
+
 class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How often and how patiently: full jitter between 0 and a ceiling that doubles from `first_s` to `longest_s`.
 
@@ -81,6 +84,11 @@ def _refuse_losses(adaptations: tuple[Adaptation, ...], route: Route) -> None:
     )
 
 
+async def wait_out(seconds: float) -> None:
+    """Wait at least so long: a timer of a busy loop rings up to a millisecond early, which a provider would count."""
+    await asyncio.sleep(seconds + _CLOCK_S)
+
+
 class Attempts:
     """Runs calls on routes. Sleep and randomness are handed in, and each call brings its clock, so that time can be simulated."""
 
@@ -89,7 +97,7 @@ class Attempts:
         policy: RetryPolicy,
         lines: Lines,
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = wait_out,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._policy = policy

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -21,7 +22,7 @@ from inferway.errors import (
     ProviderTls,
     ProviderUnreachable,
 )
-from inferway.pipeline.attempts import RetryPolicy
+from inferway.pipeline.attempts import RetryPolicy, wait_out
 from inferway.providers.base import Context, Credential, Prepared, Provider
 from inferway.types import ChatEvent, ChatResult, TextDelta, Usage
 from tests.unit.pipeline.kit import Kit, Scripted, row, said, texts, vectors_of
@@ -365,3 +366,16 @@ async def test_what_a_loser_used_is_guessed_by_its_own_winner_whatever_else_the_
     told = sorted((each.outcome, each.usage.input if each.usage else None) for each in record.attempts)
     assert told == [("hedge_lost", 1), ("ok", 1), ("ok", 1000)]
     assert record.usage.input == 1002
+
+
+async def test_a_wait_is_never_shorter_than_was_asked_also_on_a_busy_loop() -> None:
+    async def chatter() -> None:
+        while True:  # noqa: ASYNC110 - noise is what it is for
+            await asyncio.sleep(0)
+
+    noise = asyncio.create_task(chatter())
+    for _ in range(50):
+        began = time.monotonic()
+        await wait_out(0.005)
+        assert time.monotonic() - began >= 0.005
+    noise.cancel()
