@@ -370,6 +370,10 @@ class ToolCallDelta(Struct, frozen=True, kw_only=True):
 ChatEvent = TextDelta | ReasoningDelta | ToolCallDelta
 
 
+TIMER_EARLY_S = 0.001
+"""A timer of the loop may ring this much early, when the loop is busy."""
+
+
 class Deadline(Struct, frozen=True):
     """A moment on a monotonic clock by which a whole call must be answered."""
 

@@ -81,6 +81,8 @@ def _examine(check: Callable[[Settings], Iterator[Finding]], settings: Settings)
     try:
         yield from check(settings)
     except OSError as error:
+        if not error.filename:
+            raise
         name = check.__name__.lstrip("_").replace("_", " ")
         yield fail(name, f"{error.filename}: {(error.strerror or 'cannot be used').lower()}")
 

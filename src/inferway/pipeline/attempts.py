@@ -26,14 +26,21 @@ from inferway.pipeline.outages import enter, report
 from inferway.pipeline.plan import Route, with_stricter_facts
 from inferway.providers.base import Context, Prepared, Target
 from inferway.resilience.lines import Line, Lines
-from inferway.types import Adaptation, Call, ChatCall, ChatEvent, ChatResult, Result, ToolCallDelta, Usage
+from inferway.types import (
+    TIMER_EARLY_S,
+    Adaptation,
+    Call,
+    ChatCall,
+    ChatEvent,
+    ChatResult,
+    Result,
+    ToolCallDelta,
+    Usage,
+)
 from inferway.usage.records import AttemptRecord
 
 Emit = Callable[[Route, ChatEvent], Awaitable[None]]
 """Takes an event of a stream, and the route it came by."""
-
-
-_CLOCK_S = 0.001
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -85,8 +92,8 @@ def _refuse_losses(adaptations: tuple[Adaptation, ...], route: Route) -> None:
 
 
 async def wait_out(seconds: float) -> None:
-    """Wait at least so long: a timer of a busy loop rings up to a millisecond early, which a provider would count."""
-    await asyncio.sleep(seconds + _CLOCK_S)
+    """Wait at least so long: a provider that says when to come again would count what a timer rings early."""
+    await asyncio.sleep(seconds + TIMER_EARLY_S)
 
 
 class Attempts:

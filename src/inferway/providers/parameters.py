@@ -123,6 +123,14 @@ def merge_extra(body: dict[str, Any], extra: Mapping[str, Any] | None, reserved:
     _merge(body, extra)
 
 
+def merge_chat_extra(body: dict[str, Any], extra: Mapping[str, Any] | None, reserved: frozenset[str]) -> None:
+    """As `merge_extra`, but native tools, such as a search, stand beside the caller's `tools` and not in their place."""
+    ours = body.get("tools")
+    merge_extra(body, extra, reserved)
+    if ours and extra and isinstance(extra.get("tools"), list):
+        body["tools"] = ours + extra["tools"]
+
+
 def _merge(body: dict[str, Any], extra: Mapping[str, Any]) -> None:
     for key, value in extra.items():
         mine = body.get(key)

@@ -26,7 +26,7 @@ SUFFIX = ".journal"
 _MIB = 1024 * 1024
 _MAX_LATE = 10_000
 _MAX_KEPT = 10_000
-"""Settled records that are kept in memory for the mover, which then need not read them: some 15 MB at most."""
+"""Settled records that are kept in memory for the mover, which then need not read them."""
 
 _MANY = 800
 """So many records that wait call the mover. By the time it comes there are some more, and one transaction takes a thousand."""

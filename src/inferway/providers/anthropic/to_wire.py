@@ -12,7 +12,7 @@ from inferway.providers.anthropic.blocks import Conversation, Turn, to_conversat
 from inferway.providers.anthropic.structured import Asked, answering_tool, find_asked, instruction
 from inferway.providers.anthropic.thinking import Thinking, to_thinking
 from inferway.providers.base import Headers, Target, Translated, WireRequest
-from inferway.providers.parameters import Rule, Rules, carry, merge_extra
+from inferway.providers.parameters import Rule, Rules, carry, merge_chat_extra
 from inferway.types import Adaptation, ChatCall, Message, NamedTool, Parameters, Tool
 
 PATH = "/v1/messages"
@@ -231,9 +231,7 @@ def _merge_native(body: dict[str, Any], parameters: Parameters) -> Headers:
             details={"field": "system"},
         )
     betas = extra.pop("betas", None)
-    if isinstance(extra.get("tools"), list) and "tools" in body:
-        extra["tools"] = body["tools"] + extra["tools"]
-    merge_extra(body, extra, RESERVED)
+    merge_chat_extra(body, extra, RESERVED)
     if betas is None:
         return ()
     if not isinstance(betas, list) or not all(

@@ -14,7 +14,7 @@ from inferway.providers.google.decode import ChatDecoder, raise_error, shaped
 from inferway.providers.google.paths import method_path, on_vertex
 from inferway.providers.google.structured import Asked, find_asked
 from inferway.providers.google.thinking import make_thinking
-from inferway.providers.parameters import Rule, Rules, carry, merge_extra
+from inferway.providers.parameters import Rule, Rules, carry, merge_chat_extra
 from inferway.types import Adaptation, ChatCall, ChatResult, NamedTool, Tool, ToolChoice
 
 _CONFIG = "generationConfig"
@@ -129,11 +129,7 @@ def _declaration(tool: Tool, schema: str) -> dict[str, Any]:
 
 
 def _merge(body: dict[str, Any], extra: dict[str, Any] | None) -> None:
-    """Native fields over ours; native tools, such as a search, stand beside the caller's functions.
-
-    Raises `BadRequest` when they would take the place of the system texts.
-    """
-    functions = body.get("tools")
+    """Native fields over ours; raises `BadRequest` when they would take the place of the system texts."""
     system = (extra or {}).get("systemInstruction", {})
     if "systemInstruction" in body and not (isinstance(system, dict) and "parts" not in system):
         raise BadRequest(
@@ -141,6 +137,4 @@ def _merge(body: dict[str, Any], extra: dict[str, Any] | None) -> None:
             code="conflicting_inputs",
             details={"field": "systemInstruction"},
         )
-    merge_extra(body, extra, RESERVED)
-    if functions and extra and isinstance(extra.get("tools"), list):
-        body["tools"] = functions + extra["tools"]
+    merge_chat_extra(body, extra, RESERVED)

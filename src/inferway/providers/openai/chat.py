@@ -25,7 +25,7 @@ from inferway.providers.openai.quirks import Quirks
 from inferway.providers.openai.sampling import fit_effort, fit_sampling
 from inferway.providers.openai.stream import ChatDecoder
 from inferway.providers.openai.structured import FIELD, find_method, plan_structure
-from inferway.providers.parameters import Rule, Rules, carry, merge_extra
+from inferway.providers.parameters import Rule, Rules, carry, merge_chat_extra
 from inferway.providers.schema import AnySchema, needs_wrapper
 from inferway.types import NO_PARAMETERS, Adaptation, ChatCall, ChatResult, Structured, TextPart
 
@@ -47,14 +47,6 @@ def _find_plain(call: ChatCall) -> str | None:
         return None
     part = message.content[0]
     return part.text if isinstance(part, TextPart) else None
-
-
-def _merge_native(body: dict[str, Any], extra: dict[str, Any] | None) -> None:
-    """Native fields over ours; native tools, such as a search, stand beside the caller's functions."""
-    functions = body.get("tools")
-    merge_extra(body, extra, RESERVED)
-    if functions and extra and isinstance(extra.get("tools"), list):
-        body["tools"] = functions + extra["tools"]
 
 
 def chat_rules(quirks: Quirks) -> Rules:
@@ -117,7 +109,7 @@ class OpenAIChat:
             body["stream"] = True
             if self._quirks.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        _merge_native(body, parameters.extra)
+        merge_chat_extra(body, parameters.extra, RESERVED)
         request = WireRequest(path=_PATH, body=msgspec.json.encode(body))
         return Translated(request=request, adaptations=tuple(told))
 

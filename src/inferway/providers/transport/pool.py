@@ -13,12 +13,10 @@ from inferway.providers.transport.limits import Limits
 from inferway.providers.transport.message import Origin
 from inferway.providers.transport.names import Names
 from inferway.providers.transport.secure import SecureConnection
-from inferway.types import Deadline
+from inferway.types import TIMER_EARLY_S, Deadline
 
 _log = logging.getLogger("inferway.providers")
 _SCRATCH_BYTES = 512 * 1024
-_CLOCK_S = 0.001
-"""A timer of the loop may ring this much early."""
 _SPARE_S = 1.0
 """How long a connection is kept for which there is no room among the idle ones."""
 _NO_TIME = "The deadline passed before the provider could be asked."
@@ -95,7 +93,7 @@ class Pool:
 
     def _ring(self) -> None:
         self._alarm = None
-        now = monotonic() + _CLOCK_S
+        now = monotonic() + TIMER_EARLY_S
         for connection in tuple(self._in_use):
             if connection.due <= now:
                 connection.expire()
@@ -204,7 +202,7 @@ class Pool:
     def _sweep(self) -> None:
         """Hang up on idle connections that have expired, and look again later while any are left."""
         self._sweeper = None
-        now = monotonic() + _CLOCK_S
+        now = monotonic() + TIMER_EARLY_S
         for origin, kept in tuple(self._idle.items()):
             alive = [c for c in kept if not c.closed and c.idle_until > now]
             for connection in kept:
@@ -245,7 +243,7 @@ def _connect_error(
         return ProviderTls("The provider's certificate or TLS handshake cannot be trusted.")
     if origin.tls and isinstance(error, (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)):
         return ProviderTls("The provider broke off the TLS handshake.")
-    if isinstance(error, TimeoutError) and deadline.remaining_s() <= _CLOCK_S:
+    if isinstance(error, TimeoutError) and deadline.remaining_s() <= TIMER_EARLY_S:
         return ProviderTimeout(_NO_TIME)
     return ProviderUnreachable("The provider cannot be reached.")
 
