@@ -1,6 +1,7 @@
 """Three times as many calls as the gateway can do: what it does answer stays at its peak, the rest is refused."""
 
 import asyncio
+import contextlib
 import json
 import statistics
 import sys
@@ -182,10 +183,10 @@ async def _answered(
 def _waited_s(served: Served) -> float:
     """Seconds, at least, that the thread of the event loop has been ready to run and did not, because somebody else had its core."""
     tasks = Path(f"/proc/{served.process.pid}/task")
-    ran_s = {
-        each.name: [int(part) / 1e9 for part in (each / "schedstat").read_text().split()]
-        for each in tasks.iterdir()
-    }
+    ran_s = {}
+    for each in tasks.iterdir():
+        with contextlib.suppress(OSError):  # a thread that ended between the list and the look
+            ran_s[each.name] = [int(part) / 1e9 for part in (each / "schedstat").read_text().split()]
     waited_s = ran_s.pop(str(served.process.pid))[1]
     return waited_s - sum(each[0] for each in ran_s.values())
 
