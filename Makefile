@@ -21,7 +21,8 @@ PRODUCT := .venv/bin
 TOOLS := .venv-test/bin
 
 # Hashes are required and nothing is compiled here: a package without a wheel for this machine is a clear error at once.
-INSTALL := -m pip install --quiet --require-hashes --only-binary :all: --requirement
+# The locks are whole, so pip looks for nothing beyond them: an older pip takes a newer release of an extra for a missing pin.
+INSTALL := -m pip install --quiet --require-hashes --only-binary :all: --no-deps --requirement
 # The project itself, built by the locked build backend: no download, no isolated environment.
 LINK := -m pip install --quiet --no-build-isolation --no-deps --no-index --editable .
 

@@ -7,7 +7,7 @@ limit_mb=100
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv --without-pip "$folder/core"
-"${PYTHON:-python3}" -m pip --python "$folder/core/bin/python" install --quiet --require-hashes --only-binary :all: \
+"${PYTHON:-python3}" -m pip --python "$folder/core/bin/python" install --quiet --require-hashes --only-binary :all: --no-deps \
     --requirement requirements/core.txt
 packages=$("$folder/core/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cp -R src/inferway "$packages/"

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 lock() {
     local output="requirements/$1.txt"
     shift
-    "${UV:-uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    "${UV:-uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
         --custom-compile-command "make lock" ${UPGRADE:-} "$@" --output-file "$output"
     echo "$output: $(grep -c '==' "$output") packages"
 }
