@@ -298,7 +298,10 @@ async def test_no_engine_opens_a_port_or_leaves_a_socket_that_anybody_can_find(
     children = _children()
     assert children
     assert not _listening_sockets() & {inode for pid in children for inode in _sockets(pid)}
-    assert not set(_lying_about()) - before
+    # One of another server's, of a test beside this one, is there while that loads.
+    async with asyncio.timeout(20):
+        while set(_lying_about()) - before:  # noqa: ASYNC110 - a file, which tells nobody
+            await asyncio.sleep(0.1)
 
 
 def _lying_about() -> list[str]:
